@@ -1,0 +1,9 @@
+// The Python module lilnetx._core: the only place, with its neighbours in this folder, that knows
+// pybind11. Shapes and dtypes are checked here, at the border.
+#include "bindings/bindings.h"
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "C++ parts of lilnetx: entropy codec and CPU runtime.";
+  lnx::bind_codec(m);
+  lnx::bind_runtime(m);
+}

@@ -1,0 +1,93 @@
+"""The exception tree: one class per defect, all under :class:`LilnetxError`.
+
+The command line catches that one class, prints one line and exits with code 2. A message says where
+(path, section or layer, offset), what was expected, what was found, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class LilnetxError(Exception):
+    """Base of every error that lilnetx raises on purpose."""
+
+
+class LnxFormatError(LilnetxError):
+    """A ``.lnx`` file that cannot be read; the subclasses say why."""
+
+
+class NotAnLnxFileError(LnxFormatError):
+    """The file does not begin with the ``.lnx`` magic bytes."""
+
+
+class UnsupportedVersionError(LnxFormatError):
+    """The file was written by a newer version of the format than this reader knows."""
+
+
+class TruncatedFileError(LnxFormatError):
+    """The file is shorter than its header declares."""
+
+
+class TrailingBytesError(LnxFormatError):
+    """The file is longer than its header declares."""
+
+
+class ChecksumError(LnxFormatError):
+    """A section's or the header's CRC32C differs from the stored one: the file is damaged."""
+
+
+class CorruptSectionError(LnxFormatError):
+    """A section's content contradicts itself, the header or another section."""
+
+
+class LimitExceededError(LnxFormatError):
+    """A declared size is above the caps of the format, so nothing was allocated."""
+
+
+class UnsupportedOperatorError(LilnetxError):
+    """A network holds an operator that the importer or the runtime does not know."""
+
+
+class GraphError(LilnetxError):
+    """A graph contradicts itself: unknown value, shape mismatch, or missing weight."""
+
+
+class InputError(LilnetxError):
+    """A network input has the wrong shape or dtype."""
+
+
+class MissingExtraError(LilnetxError):
+    """An optional package is needed for this and is not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package '{package}', which is not installed: "
+            f"run  pip install 'lilnetx[{extra}]'"
+        )
+
+
+class IsaError(LilnetxError):
+    """The instruction set asked for is unknown, or this processor lacks it."""
+
+
+class DataError(LilnetxError):
+    """A data set is missing or its files are damaged."""
+
+
+class CheckpointError(LilnetxError):
+    """A training checkpoint is damaged or belongs to another network or configuration."""
+
+
+class PackError(LilnetxError):
+    """A model cannot be packed as it is."""
+
+
+class CompressionError(LilnetxError):
+    """A model cannot be compressed as asked."""
+
+
+class UsageError(LilnetxError):
+    """The command line was used in a way that cannot work."""
+
+
+class OutputError(LilnetxError):
+    """A result could not be written (full disk, no permission, missing folder)."""
