@@ -59,9 +59,13 @@ def dense_weight(graph: Graph, node: Node, *, scaled: bool = True) -> NDArray[np
     if isinstance(node.weight, DenseWeight):
         weight = node.weight.values
     else:
-        weight = unslice(decode_slices(node.weight.latents, graph.decoders[node.weight.decoder]), op)
+        weight = unslice(
+            decode_slices(node.weight.latents, graph.decoders[node.weight.decoder]), op
+        )
     if weight.shape != shape:
-        raise GraphError(f"node {node.name!r}: weight is {weight.shape}, its operator needs {shape}")
+        raise GraphError(
+            f"node {node.name!r}: weight is {weight.shape}, its operator needs {shape}"
+        )
     if scaled and node.scale is not None:
         weight = weight * node.scale.reshape(-1, *([1] * (len(shape) - 1)))
     return weight
