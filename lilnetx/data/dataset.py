@@ -46,7 +46,8 @@ def normalise(
     """uint8 images ``(N, C, H, W)`` as float32 network input: ``(x / 255 - mean) / std``."""
     scale = (1.0 / (255.0 * np.asarray(std))).astype(np.float32).reshape(1, -1, 1, 1)
     shift = (-np.asarray(mean) / np.asarray(std)).astype(np.float32).reshape(1, -1, 1, 1)
-    return images.astype(np.float32) * scale + shift
+    scaled: NDArray[np.float32] = images.astype(np.float32) * scale + shift
+    return scaled
 
 
 def validation_split(

@@ -51,7 +51,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: not a checkpoint of lilnetx train")
     if state["lilnetx_checkpoint"] != _VERSION:
         raise CheckpointError(
-            f"{path}: checkpoint version {state['lilnetx_checkpoint']}, this lilnetx reads {_VERSION}"
+            f"{path}: checkpoint version {state['lilnetx_checkpoint']}, but this lilnetx reads "
+            f"version {_VERSION}"
         )
     try:
         state["config"] = TrainConfig.from_json(state["config"])
@@ -63,7 +64,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 def restore(
     path: Path, state: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer | None
 ) -> None:
-    """Put a loaded checkpoint's state into a model (and optimiser); CheckpointError if it differs."""
+    """Put a loaded checkpoint's state into a model (and optimiser).
+
+    Raises:
+        CheckpointError: The state is of another network.
+    """
     try:
         model.load_state_dict(state["model"])
         if optimizer is not None:

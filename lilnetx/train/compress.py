@@ -40,7 +40,7 @@ class Objective:
 
 
 class CompressedLayer:
-    """One compressed layer of a model: its latents, and the output area seen at the last forward."""
+    """One compressed layer of a model: its latents, and the output area last seen."""
 
     def __init__(
         self, name: str, module: nn.Module, parametrization: LatentParametrization
@@ -240,9 +240,8 @@ def _layers_to_compress(
             )
     for pattern in exclude:
         if not any(fnmatchcase(name, pattern) for name, _ in named):
-            raise CompressionError(
-                f"exclude={pattern!r} matches no layer; layers are: {', '.join(n for n, _ in named)}"
-            )
+            known = ", ".join(name for name, _ in named)
+            raise CompressionError(f"exclude={pattern!r} matches no layer; layers are: {known}")
     chosen = [(n, m) for n, m in named if not any(fnmatchcase(n, p) for p in exclude)]
     if not chosen:
         raise CompressionError("the model has no Conv2d or Linear layer to compress")

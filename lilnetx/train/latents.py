@@ -74,10 +74,9 @@ class LatentDecoder(nn.Module):
     def forward(self, rounded: Tensor, *, exact: bool) -> Tensor:
         """Decodes rounded latents ``(..., n)``; ``exact`` sums in float64, as the file's reader."""
         grid = self._on_grid()
-        if exact:
-            slices = (rounded.double() @ grid.double()).to(rounded.dtype)
-        else:
-            slices = rounded @ grid
+        # In float32 the product is exact too while sums stay below 2**24, which is nearly always.
+        kind = torch.float64 if exact else rounded.dtype
+        slices = (rounded.to(kind) @ grid.to(kind)).to(rounded.dtype)
         return slices * 2.0**-self.exponent
 
     def get_extra_state(self) -> dict[str, Any]:
@@ -131,7 +130,8 @@ class LatentParametrization(nn.Module):
         """The latents whose decoded weight is nearest to ``weight`` before rounding."""
         slices = to_slices(weight.detach().float(), self.length)
         phi = torch.linalg.solve(self.decoder.matrix.detach().double().T, slices.double().mT)
-        return (phi.mT * self.unit).float().contiguous()
+        original: Tensor = (phi.mT * self.unit).float().contiguous()
+        return original
 
     def extra_repr(self) -> str:
         """Shown by ``print(model)``."""

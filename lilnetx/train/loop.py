@@ -35,7 +35,7 @@ _EVAL_BATCH = 500
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What a run ends with: the model in eval mode, its handle (None when dense) and final figures."""
+    """What a run ends with: the model in eval mode, its handle (None if dense), final figures."""
 
     model: nn.Module
     handle: CompressionHandle | None

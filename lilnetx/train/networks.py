@@ -1,4 +1,4 @@
-"""The networks that ``lilnetx train`` knows: ResNets of CIFAR form (He et al. 2015, section 4.2)."""
+"""Networks of ``lilnetx train``: ResNets of CIFAR form (He et al. 2015, section 4.2)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lilnetx.errors import UsageError
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut; the shortcut is a 1x1 convolution where shapes change."""
+    """Two 3x3 convolutions and a shortcut, which is a 1x1 convolution where shapes change."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -30,7 +30,8 @@ class BasicBlock(nn.Module):
         """Shape ``(N, C, H, W)`` to ``(N, C', H/stride, W/stride)``."""
         out = self.bn1(self.conv1(x)).relu()
         out = self.bn2(self.conv2(out)) + self.shortcut(x)
-        return out.relu()
+        activated: Tensor = out.relu()
+        return activated
 
 
 class CifarResNet(nn.Module):
