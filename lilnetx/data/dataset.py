@@ -2,10 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a trained network must know of its data: enough to rebuild it and to feed it.
+
+    Attributes:
+        name: Name of the data set.
+        classes: Class names, by label.
+        image_shape: ``(C, H, W)``.
+        mean: Per channel, of images scaled to [0, 1].
+        std: Likewise.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON-able."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> DataFacts:
+        """The inverse of :meth:`as_json`; KeyError or TypeError when it does not fit."""
+        c, h, w = row["image_shape"]
+        return cls(
+            name=str(row["name"]),
+            classes=tuple(row["classes"]),
+            image_shape=(int(c), int(h), int(w)),
+            mean=tuple(row["mean"]),
+            std=tuple(row["std"]),
+        )
 
 
 @dataclass(frozen=True)
@@ -34,10 +70,10 @@ class ImageDataset:
     std: tuple[float, ...]
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """``(C, H, W)``."""
+    def facts(self) -> DataFacts:
+        """What a trained network must know of the data."""
         c, h, w = self.train_images.shape[1:]
-        return (c, h, w)
+        return DataFacts(self.name, self.classes, (c, h, w), self.mean, self.std)
 
 
 def normalise(

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from lilnetx.atomic import atomic_write
+from lilnetx.data import DataFacts
 from lilnetx.errors import CheckpointError
 from lilnetx.train.config import TrainConfig
 
@@ -17,12 +18,18 @@ _VERSION = 1
 
 
 def save_checkpoint(
-    path: Path, config: TrainConfig, epoch: int, model: nn.Module, optimizer: torch.optim.Optimizer
+    path: Path,
+    config: TrainConfig,
+    facts: DataFacts,
+    epoch: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
 ) -> None:
     """Write the state after ``epoch`` epochs, atomically."""
     state = {
         "lilnetx_checkpoint": _VERSION,
         "config": config.as_json(),
+        "data": facts.as_json(),
         "epoch": epoch,
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -32,7 +39,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint; its ``config`` comes back as a :class:`TrainConfig`.
+    """Read a checkpoint; its ``config`` and ``data`` come back as their classes.
 
     Raises:
         CheckpointError: Missing, damaged, or not one of ours.
@@ -56,6 +63,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         )
     try:
         state["config"] = TrainConfig.from_json(state["config"])
+        state["data"] = DataFacts.from_json(state["data"])
     except (TypeError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: its configuration does not fit ({error})") from error
     return state

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lilnetx.data import ImageDataset, validation_split
-from lilnetx.data.dataset import normalise
+from lilnetx.data import DataFacts, ImageDataset, normalise, validation_split
 from lilnetx.errors import MissingExtraError, OutputError, UsageError
 from lilnetx.train.augment import augment
 from lilnetx.train.checkpoint import (
@@ -44,12 +43,12 @@ class TrainedModel:
 
 
 def build_model(
-    config: TrainConfig, data: ImageDataset
+    config: TrainConfig, facts: DataFacts
 ) -> tuple[nn.Module, CompressionHandle | None]:
     """The network of a configuration, compressed unless it is a dense baseline, freshly seeded."""
     torch.manual_seed(config.seed)
-    channels = data.image_shape[0]
-    model = build_network(config.network, channels, len(data.classes), config.width)
+    channels = facts.image_shape[0]
+    model = build_network(config.network, channels, len(facts.classes), config.width)
     if config.dense:
         return model, None
     objective = Objective(
@@ -101,7 +100,7 @@ class _Run:
         self, config: TrainConfig, data: ImageDataset, folder: Path, progress: bool
     ) -> None:
         self.config, self.data, self.folder, self.progress = config, data, folder, progress
-        model, self.handle = build_model(config, data)
+        model, self.handle = build_model(config, data.facts)
         # oneDNN's convolutions are fastest in this layout.
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.AdamW(
@@ -140,7 +139,9 @@ class _Run:
             self._see_output_areas()
         for epoch in range(start, self.config.epochs):
             row = self._epoch(epoch)
-            save_checkpoint(path, self.config, epoch + 1, self.model, self.optimizer)
+            save_checkpoint(
+                path, self.config, self.data.facts, epoch + 1, self.model, self.optimizer
+            )
             _write(log, row)
         result = self._final()
         _write(log, result)
@@ -151,7 +152,7 @@ class _Run:
     def _see_output_areas(self) -> None:
         """One pass, so that the first step's penalty already knows what slices cost."""
         self.model.eval()
-        self.model(torch.zeros(1, *self.data.image_shape))
+        self.model(torch.zeros(1, *self.data.facts.image_shape))
 
     def _epoch(self, epoch: int) -> dict[str, Any]:
         config, began = self.config, time.monotonic()
