@@ -73,13 +73,21 @@ def import_model(
 
 def _evaluation_copy(model: torch.nn.Module) -> torch.nn.Module:
     """A copy on the CPU, in eval mode, with each parametrized tensor replaced by its value."""
+    import torch
     from torch.nn.utils import parametrize
 
     duplicate = copy.deepcopy(model).cpu().eval()
     for module in list(duplicate.modules()):
-        if parametrize.is_parametrized(module):
-            for name in list(module.parametrizations):  # type: ignore[arg-type]
-                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+        if not parametrize.is_parametrized(module):
+            continue
+        # Not remove_parametrizations: it strips the class, which the copy shares with the model.
+        names = list(module._modules["parametrizations"]._modules)  # type: ignore[union-attr]
+        with torch.no_grad():
+            values = {name: getattr(module, name).detach().clone() for name in names}
+        del module._modules["parametrizations"]
+        module.__class__ = type(module).__bases__[0]
+        for name, value in values.items():
+            module.register_parameter(name, torch.nn.Parameter(value, requires_grad=False))
     return duplicate
 
 
@@ -201,9 +209,9 @@ class Importer:
         where = f"layer {path!r}" if path else "the network's own forward"
         what = f"operator {node.target}" + (f" {detail}" if detail else "")
         return UnsupportedOperatorError(
-            f"{where}: {what} is not supported; supported are conv2d, batch norm after it, linear, relu, addition of two values, "
-            "max, average and global average pooling, flatten, softmax over the last dimension "
-            "and dropout"
+            f"{where}: {what} is not supported; supported are conv2d, batch norm after it, "
+            "linear, relu, addition of two values, max, average and global average pooling, "
+            "flatten, softmax over the last dimension and dropout"
         )
 
     def shape(self, node: FxNode) -> tuple[int, ...]:

@@ -209,6 +209,10 @@ def _getitem(importer: Importer, node: FxNode) -> None:
     importer.alias(node, node.args[0])
 
 
+def _ignore(importer: Importer, node: FxNode) -> None:
+    """A check that yields no value."""
+
+
 HANDLERS: dict[str, Handler] = {
     "conv2d": _conv2d,
     "linear": _linear,
@@ -228,6 +232,7 @@ HANDLERS: dict[str, Handler] = {
     "squeeze": _reshape,
     "softmax": _softmax,
     "getitem": _getitem,
+    "_assert_tensor_metadata": _ignore,
     **dict.fromkeys(
         ("alias", "clone", "contiguous", "detach", "dropout", "feature_dropout", "to", "_to_copy"),
         _identity,
