@@ -2,8 +2,8 @@
 
 Kernels are tried in the order of :data:`KERNELS`; the first that suits a layer is taken. Names are
 specifications: ``lnx_f32_gconv3x3s1rows_add_relu_7x2__avx512`` is float32, a gathered convolution
-(only the channels whose slice is not zero), 3×3 with stride 1 by rows, with fused addition and ReLU,
-tiles of 7 rows of 2 vectors, for AVX-512. Flat kernels give vectors × filters instead.
+(only the channels whose slice is not zero), 3×3 with stride 1 by rows, with fused addition and
+ReLU, tiles of 7 rows of 2 vectors, for AVX-512. Flat kernels give vectors × filters instead.
 """
 
 from __future__ import annotations
@@ -154,9 +154,7 @@ def _pairs3x3(p: Problem) -> Choice:
     vectors = min(4, p.vectors)
     block = _block_channels(p, 4 * p.input.channel_stride)
     reason = "3x3 on at most 7 columns: two image rows in each vector"
-    return Choice(
-        "pairs3x3", _label(p) + "pairs", False, block, 0, vectors, f"{vectors}x1", reason
-    )
+    return Choice("pairs3x3", _label(p) + "pairs", False, block, 0, vectors, f"{vectors}x1", reason)
 
 
 def _flat_bytes(p: Problem, tile: int) -> int:
@@ -164,8 +162,8 @@ def _flat_bytes(p: Problem, tile: int) -> int:
     kh, kw = p.op.kernel
     floats = tile * p.traits["lanes"]
     if p.staged:
-        return 4 * kw * min(kh, p.op.stride[0]) * (
-            floats + kh // p.op.stride[0] * p.output.row_stride
+        return (
+            4 * kw * min(kh, p.op.stride[0]) * (floats + kh // p.op.stride[0] * p.output.row_stride)
         )
     return 4 * (floats + (kh - 1) * p.op.dilation[0] * p.output.row_stride)
 
