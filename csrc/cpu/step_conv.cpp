@@ -83,7 +83,7 @@ class ConvStep : public Step {
       : kernels_(kernels),
         spec_(spec),
         stage_(spec.window, spec.out),
-        taps_(spec.staged ? stage_.taps : direct_taps(spec.window, spec.out.row_stride)),
+        taps_(spec.staged ? stage_.taps : direct_taps(spec.window, spec.in.row_stride)),
         mask_(pixel_mask(spec.out)) {
     const bool blocked = spec.kernel == ConvKernel::kFlatBlocked;
     const TiledSlices tiled =
@@ -109,6 +109,9 @@ class ConvStep : public Step {
         break;
       case ConvKernel::kPairs3x3:
         conv_ = kernels.conv_pairs3x3;
+        break;
+      case ConvKernel::kPairs3x3s2:
+        conv_ = kernels.conv_pairs3x3s2;
         break;
     }
   }
@@ -136,6 +139,7 @@ class ConvStep : public Step {
     a.filters = spec_.out.channels;
     a.height = spec_.out.height;
     a.row_stride = spec_.out.row_stride;
+    a.in_row_stride = spec_.staged ? spec_.out.row_stride : spec_.in.row_stride;
     a.full_rows = !spec_.staged && spec_.window.padding_w == 1 &&
                   spec_.in.width < spec_.in.row_stride && spec_.out.width < spec_.out.row_stride;
     a.tile_rows = spec_.tile_rows;

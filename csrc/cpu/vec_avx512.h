@@ -10,6 +10,7 @@
 #define LNX_ISA avx512
 #define LNX_HAS_PAIRS  // two 8-float rows fit one vector
 #define LNX_INLINE static inline __attribute__((always_inline))
+#define LNX_LAMBDA __attribute__((always_inline))
 
 namespace lnx::avx512 {
 
@@ -49,10 +50,17 @@ LNX_INLINE Vec even(Vec a, Vec b) {
   const __m512i index = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
   return _mm512_permutex2var_ps(a, index, b);
 }
-// Zeroes the lanes whose bit is clear; bit p % 8 of mask[p / 8] belongs to flat position p.
-LNX_INLINE Vec keep(Vec v, const uint8_t* mask, int64_t position) {
+// Lanes 1, 3, 5, ... of them.
+LNX_INLINE Vec odd(Vec a, Vec b) {
+  const __m512i index =
+      _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+  return _mm512_permutex2var_ps(a, index, b);
+}
+// Zeroes the lanes whose bit is clear; bit p % 8 of mask[p / 8] belongs to lane 0, and so on. p is
+// a multiple of kLanes.
+LNX_INLINE Vec keep(Vec v, const uint8_t* mask, uint64_t p) {
   uint16_t bits;
-  std::memcpy(&bits, mask + position / 8, sizeof bits);
+  std::memcpy(&bits, mask + p / 8, sizeof bits);
   return _mm512_maskz_mov_ps(bits, v);
 }
 LNX_INLINE float sum(Vec v) { return _mm512_reduce_add_ps(v); }

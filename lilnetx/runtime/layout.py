@@ -95,7 +95,7 @@ def plane_layouts(
     """Layout for each (height, width) of a network's images.
 
     Gaps follow from the widest padding of the convolutions that read images of that width, halos
-    from the highest padding of those with stride 1 that read images of that size.
+    from the highest padding of those that read images of that size.
     """
     gaps: dict[int, int] = {}
     halos: dict[tuple[int, int], int] = {}
@@ -107,7 +107,7 @@ def plane_layouts(
         ph, pw = op.padding
         if pw <= MAX_PADDING:
             gaps[width] = max(gaps.get(width, 0), pw)
-        if op.stride == (1, 1) and ph <= MAX_PADDING:
+        if ph <= MAX_PADDING:
             halos[height, width] = max(halos.get((height, width), 0), ph)
     layouts = {}
     for shape in shapes.values():
