@@ -34,7 +34,7 @@ struct ConvArgs {
   int height;      // rows of the output
   int row_stride;  // floats; of the input too, unless in_row_stride differs (3x3 with stride 2)
   int in_row_stride;
-  bool full_rows;  // whether tiles that span whole rows may take the columns beside them as zero
+  bool zero_sides;  // row kernels: padding is 1, and columns beside the image are not in memory
   int tile_rows;   // rows a tile (row kernels only)
   int tile;        // vectors a tile; of each row in row kernels
   float* out;
@@ -58,11 +58,12 @@ struct StageArgs {
   int num_phases;
   const int32_t* shifts;  // num_shifts of them
   int num_shifts;
-  bool zero_gaps;  // whether the gaps of the input are as wide as the columns outside that are read
   float* out;
   int64_t out_stride;    // floats between channels
   int64_t plane_stride;  // floats between planes
   int rows, width, row_stride;
+  float* row;      // one row of the input between margins of zeros, which stand for the padding
+  int64_t margin;  // floats before it
 };
 
 struct PoolArgs {

@@ -112,7 +112,10 @@ void Network::add_conv(const ConvSpec& s, const SliceShape& shape, const PackedS
   if (s.staged) {
     state.scratch_floats = std::max(state.scratch_floats, stage_floats(s) + 64);
   } else {
-    state.check(s.in.row_stride - s.in.width >= w.padding_w, "padding is wider than the gap");
+    const bool own_sides = w.padding_w == 1 && s.kernel != ConvKernel::kFlat &&
+                           s.kernel != ConvKernel::kFlatBlocked;
+    state.check(own_sides || s.in.row_stride - s.in.width >= w.padding_w,
+                "padding is wider than the gap");
     state.check(direct2 ? stride2
                         : w.stride_h == 1 && w.stride_w == 1 && s.in.row_stride == s.out.row_stride,
                 "this kernel needs a staged input to change stride or layout");
@@ -136,10 +139,10 @@ void Network::add_conv(const ConvSpec& s, const SliceShape& shape, const PackedS
                    s.tile_rows <= traits.rows_max && s.tile_rows * s.tile <= traits.rows_tile;
       break;
     case ConvKernel::kPairs3x3:
-      state.check(row_pairs && s.in.width < 8, "the pairs kernel cannot do this convolution");
+      state.check(row_pairs, "the pairs kernel cannot do this convolution");
       break;
     case ConvKernel::kPairs3x3s2:
-      state.check(row_pairs && s.in.row_stride == 16 && s.in.width < 16,
+      state.check(row_pairs && s.in.row_stride == 16,
                   "the pairs kernel cannot do this convolution");
       break;
   }

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from lilnetx import _core
 from lilnetx.graph.ir import Conv2d
-from lilnetx.runtime.layout import PlaneLayout
+from lilnetx.runtime.layout import PlaneLayout, knows_sides
 
 # Bytes of input that should stay in the first-level cache while all filters pass over them.
 _TILE_BYTES = 36 * 1024
@@ -52,6 +52,11 @@ class Problem:
         """Whether the input's layout holds the zeros of the padding."""
         ph, pw = self.op.padding
         return self.input.gap >= pw and self.input.halo >= ph
+
+    @property
+    def rows_padded(self) -> bool:
+        """The same for the kernels that know the sides of an image."""
+        return self.padded or (knows_sides(self.op) and self.input.halo >= self.op.padding[0])
 
     @property
     def staged(self) -> bool:
@@ -152,7 +157,7 @@ def _rows3x3s2(p: Problem) -> Choice:
 
 
 def _suits_pairs(p: Problem, columns: int) -> bool:
-    padded = p.op.padding == (1, 1) and p.padded
+    padded = p.op.padding == (1, 1) and p.rows_padded
     narrow = p.output.row_stride == 8 and p.input.row_stride == columns
     return p.is_3x3 and padded and narrow and p.traits["lanes"] == 16
 
@@ -213,7 +218,17 @@ def _flat_blocked(p: Problem) -> Choice:
 
 KERNELS = (
     Kernel("flat", lambda p: p.density == 0, _flat),
-    Kernel("rows3x3", lambda p: p.is_3x3 and not p.staged and p.whole_rows, _rows3x3),
+    Kernel(
+        "rows3x3",
+        lambda p: (
+            p.is_3x3
+            and p.op.stride == (1, 1)
+            and p.input.row_stride == p.output.row_stride
+            and p.rows_padded
+            and p.whole_rows
+        ),
+        _rows3x3,
+    ),
     Kernel(
         "pairs3x3",
         lambda p: p.op.stride == (1, 1) and _suits_pairs(p, 8),
@@ -225,7 +240,7 @@ KERNELS = (
             p.is_3x3
             and p.op.stride == (2, 2)
             and p.op.padding[1] == 1
-            and p.padded
+            and p.rows_padded
             and p.whole_rows
         ),
         _rows3x3s2,

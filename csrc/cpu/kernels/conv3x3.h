@@ -13,13 +13,14 @@ constexpr int rows_for(int cols) {
 }
 
 // Stride 1. All nine weights stay in registers; each row is loaded once, shifted by a lane to both
-// sides, and used for up to three output rows. Where a tile spans whole rows (kFull), the lanes
-// beside it are gaps: zero, and not loaded.
+// sides, and used for up to three output rows. Columns beside the image are taken as zero, so rows
+// need no gaps: where a tile spans whole rows (kFull) nothing beside it is loaded.
 template <int kRows, int kCols, bool kFull>
 void rows3x3_block(const ConvArgs& args, const Block& b) {
   const ConvArgs a = args;
   const int64_t step = a.in_row_stride;
   const float* in = b.in + a.taps[1];  // the centre column of the uppermost row of taps
+  const Vec left_edge = all_bits(!b.leftmost), right_edge = all_bits(!b.rightmost);
   for_each_unit<1>(a, b, 9, [&](const Tile& t, const uint16_t* channel, const float* values,
                                 uint32_t n) LNX_LAMBDA {
     Vec acc[kRows * kCols];
@@ -30,10 +31,11 @@ void rows3x3_block(const ConvArgs& args, const Block& b) {
       LNX_UNROLL for (int i = 0; i < 9; ++i) w[i] = set1(values[i]);
       LNX_UNROLL for (int r = 0; r < kRows + 2; ++r) {
         const float* row = x + r * step;
-        Vec prev = kFull ? zero() : load(row - kLanes);
+        Vec prev = kFull ? zero() : both(load(row - kLanes), left_edge);
         Vec cur = load(row);
         LNX_UNROLL for (int v = 0; v < kCols; ++v) {
-          const Vec next = kFull && v + 1 == kCols ? cur : load(row + (v + 1) * kLanes);
+          Vec next = kFull && v + 1 == kCols ? zero() : load(row + (v + 1) * kLanes);
+          if (!kFull && v + 1 == kCols) next = both(next, right_edge);
           const Vec shifted[3] = {left(prev, cur), cur, right(cur, next)};
           LNX_UNROLL for (int kx = 0; kx < 3; ++kx) LNX_UNROLL for (int ky = 0; ky < 3; ++ky) {
             const int o = r - ky;
@@ -57,6 +59,7 @@ void rows3x3s2_block(const ConvArgs& args, const Block& b) {
   const ConvArgs a = args;
   const int64_t step = a.in_row_stride;
   const float* in = b.in + a.taps[1];
+  const Vec left_edge = all_bits(!b.leftmost);
   for_each_unit<1>(a, b, 9, [&](const Tile& t, const uint16_t* channel, const float* values,
                                 uint32_t n) LNX_LAMBDA {
     Vec acc[kRows * kCols];
@@ -67,7 +70,9 @@ void rows3x3s2_block(const ConvArgs& args, const Block& b) {
       LNX_UNROLL for (int i = 0; i < 9; ++i) w[i] = set1(values[i]);
       LNX_UNROLL for (int r = 0; r < 2 * kRows + 1; ++r) {
         const float* row = x + r * step;
-        Vec before = kFull ? zero() : odd(load(row - 2 * kLanes), load(row - kLanes));
+        Vec before = zero();
+        if (!kFull)
+          before = both(odd(load(row - 2 * kLanes), load(row - kLanes)), left_edge);
         LNX_UNROLL for (int v = 0; v < kCols; ++v) {
           const Vec low = load(row + 2 * v * kLanes), high = load(row + (2 * v + 1) * kLanes);
           const Vec right_taps = odd(low, high);
@@ -126,10 +131,11 @@ static void for_each_row_tile(const ConvArgs& a, int begin, int end) {
     for (int64_t j = 0; j < col_tiles; ++j) {
       const int64_t from = split(vectors, col_tiles, j);
       const int cols = static_cast<int>(split(vectors, col_tiles, j + 1) - from);
-      const BlockFn fn = a.full_rows && col_tiles == 1 ? pick_tile<Kernel, true>(rows, cols)
+      const BlockFn fn = a.zero_sides && col_tiles == 1 ? pick_tile<Kernel, true>(rows, cols)
                                                       : pick_tile<Kernel, false>(rows, cols);
       run_tile(a, fn, kStride * (top * a.in_row_stride + from * kLanes),
-               top * a.row_stride + from * kLanes, begin, end);
+               top * a.row_stride + from * kLanes, begin, end, a.zero_sides && j == 0,
+               a.zero_sides && j == col_tiles - 1);
     }
   }
 }

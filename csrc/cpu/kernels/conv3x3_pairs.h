@@ -1,4 +1,4 @@
-// 3x3 kernels for images of at most 7 columns on 16 lanes: rows are 8 floats, so a vector holds two.
+// 3x3 kernels for images of at most 8 columns on 16 lanes: rows are 8 floats, so a vector holds two.
 #pragma once
 
 #include "cpu/kernels/tile.h"
@@ -31,10 +31,10 @@ void pairs3x3_block(const ConvArgs& args, const Block& b) {
         const Vec cur = load(x + v * kLanes);
         // Rows 2v - 1 and 2v: above the outputs of vector v, and below those of vector v - 1.
         const Vec mid = middle(prev, cur);
-        const Vec mid_left = left(zero(), mid), mid_right = right(mid, mid);
+        const Vec mid_left = left_in_rows(mid), mid_right = right_in_rows(mid);
         if (v < kVectors) {
           above[v] = add_taps(w, mid_left, mid, mid_right, above[v]);
-          acc[v] = add_taps(w + 3, left(zero(), cur), cur, right(cur, cur), acc[v]);
+          acc[v] = add_taps(w + 3, left_in_rows(cur), cur, right_in_rows(cur), acc[v]);
         }
         if (v > 0) below[v - 1] = add_taps(w + 6, mid_left, mid, mid_right, below[v - 1]);
         prev = cur;
@@ -65,7 +65,7 @@ void pairs3x3s2_block(const ConvArgs& args, const Block& b) {
           const Vec upper = load(x + (4 * v + ky) * kLanes);
           const Vec lower = load(x + (4 * v + ky + 2) * kLanes);
           const Vec at_right = odd(upper, lower);
-          *sums[ky] = add_taps(w + 3 * ky, left(zero(), at_right), even(upper, lower), at_right,
+          *sums[ky] = add_taps(w + 3 * ky, left_in_rows(at_right), even(upper, lower), at_right,
                                *sums[ky]);
         }
       }

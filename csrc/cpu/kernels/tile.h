@@ -79,6 +79,7 @@ struct Block {
   int64_t position;     // of the tile in the output
   int begin, end;       // units to compute
   bool first, last;     // among the channel blocks
+  bool leftmost, rightmost;  // whether the columns beside the tile are outside of the image
 };
 
 using BlockFn = void (*)(const ConvArgs&, const Block&);
@@ -100,7 +101,7 @@ LNX_INLINE void for_each_unit(const ConvArgs& a, const Block& b, int64_t slice_f
 // Runs all channel blocks over one tile. A block's part of the input stays in the first-level cache
 // for all units.
 LNX_INLINE void run_tile(const ConvArgs& a, BlockFn fn, int64_t in_position, int64_t position,
-                         int begin, int end) {
+                         int begin, int end, bool leftmost = false, bool rightmost = false) {
   for (int i = 0; i < a.blocks; ++i) {
     Block b;
     b.in = a.in + static_cast<int64_t>(i) * a.block_channels * a.channel_stride + in_position;
@@ -110,6 +111,8 @@ LNX_INLINE void run_tile(const ConvArgs& a, BlockFn fn, int64_t in_position, int
     b.end = end;
     b.first = i == 0;
     b.last = i == a.blocks - 1;
+    b.leftmost = leftmost;
+    b.rightmost = rightmost;
     fn(a, b);
   }
 }
