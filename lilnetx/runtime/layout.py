@@ -44,8 +44,13 @@ class PlaneLayout:
 
     @property
     def channel_stride(self) -> int:
-        """From channel to channel."""
-        return self.lead + round_up(self.height * self.row_stride, _VECTOR)
+        """From channel to channel.
+
+        Not a multiple of 16 cache lines: the same tile of many channels would fall into a few sets
+        of the first-level cache.
+        """
+        stride = self.lead + round_up(self.height * self.row_stride, _VECTOR)
+        return stride + _VECTOR if stride % (16 * _VECTOR) == 0 else stride
 
     @property
     def gap(self) -> int:

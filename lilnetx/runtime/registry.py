@@ -17,6 +17,7 @@ from lilnetx.runtime.layout import PlaneLayout, knows_sides
 
 # Bytes of input that should stay in the first-level cache while all filters pass over them.
 _TILE_BYTES = 36 * 1024
+_POINTWISE_TILE = 8
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,8 @@ def _flat_bytes(p: Problem, tile: int) -> int:
 
 
 def _flat(p: Problem) -> Choice:
-    tiles = -(-p.vectors // p.traits["flat_tile"])
+    most = p.traits["flat_tile"] if p.op.kernel != (1, 1) else _POINTWISE_TILE
+    tiles = -(-p.vectors // most)
     tile = -(-p.vectors // tiles)
     block = _block_channels(p, _flat_bytes(p, tile))
     if p.density == 0:

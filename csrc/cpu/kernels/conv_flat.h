@@ -5,6 +5,11 @@
 
 namespace lnx::LNX_ISA {
 
+template <int kVectors>
+LNX_INLINE void add_scaled(Vec weight, const float* x, Vec* acc) {
+  LNX_UNROLL for (int v = 0; v < kVectors; ++v) acc[v] = fma(weight, load(x + v * kLanes), acc[v]);
+}
+
 // One filter, kVectors vectors of pixels in registers. With few vectors two sets of accumulators
 // take turns, because a chain of additions into one set would wait for its own latency.
 template <int kVectors, bool kPointwise>
@@ -20,22 +25,24 @@ void flat_block(const ConvArgs& args, const Block& b) {
       LNX_UNROLL for (int v = 0; v < kVectors; ++v) other[v] = zero();
     }
     if constexpr (kPointwise) {
+      // The loop is bound by loads, so indices and weights come four at a time.
       uint32_t k = 0;
-      for (; kTwoSets && k + 2 <= n; k += 2) {
-        const float* x = b.in + channel[k] * a.channel_stride;
-        const float* y = b.in + channel[k + 1] * a.channel_stride;
-        const Vec wx = set1(values[k]), wy = set1(values[k + 1]);
-        LNX_UNROLL for (int v = 0; v < kVectors; ++v) {
-          acc[v] = fma(wx, load(x + v * kLanes), acc[v]);
-          other[v] = fma(wy, load(y + v * kLanes), other[v]);
-        }
+      for (; k + 4 <= n; k += 4) {
+        uint64_t channels;
+        std::memcpy(&channels, channel + k, sizeof channels);
+        const Vec weights = load4(values + k);
+        const float* x0 = b.in + (channels & 0xFFFF) * a.channel_stride;
+        const float* x1 = b.in + (channels >> 16 & 0xFFFF) * a.channel_stride;
+        const float* x2 = b.in + (channels >> 32 & 0xFFFF) * a.channel_stride;
+        const float* x3 = b.in + (channels >> 48) * a.channel_stride;
+        Vec* second = kTwoSets ? other : acc;
+        add_scaled<kVectors>(splat<0>(weights), x0, acc);
+        add_scaled<kVectors>(splat<1>(weights), x1, second);
+        add_scaled<kVectors>(splat<2>(weights), x2, acc);
+        add_scaled<kVectors>(splat<3>(weights), x3, second);
       }
-      for (; k < n; ++k) {
-        const float* x = b.in + channel[k] * a.channel_stride;
-        const Vec w = set1(values[k]);
-        LNX_UNROLL for (int v = 0; v < kVectors; ++v)
-          acc[v] = fma(w, load(x + v * kLanes), acc[v]);
-      }
+      for (; k < n; ++k)
+        add_scaled<kVectors>(set1(values[k]), b.in + channel[k] * a.channel_stride, acc);
     } else {
       for (uint32_t k = 0; k < n; ++k) {
         const float* base = b.in + channel[k] * a.channel_stride;
