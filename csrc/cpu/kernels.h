@@ -62,6 +62,7 @@ struct StageArgs {
   int64_t out_stride;    // floats between channels
   int64_t plane_stride;  // floats between planes
   int rows, width, row_stride;
+  bool padded;     // whether columns outside of the input are read
   float* row;      // one row of the input between margins of zeros, which stand for the padding
   int64_t margin;  // floats before it
 };

@@ -199,6 +199,8 @@ class ConvStep : public Step {
     a.rows = stage_.rows;
     a.width = spec_.out.width;
     a.row_stride = spec_.out.row_stride;
+    const int last = (spec_.out.width - 1) * a.stride_w;
+    a.padded = stage_.shifts.front() < 0 || last + stage_.shifts.back() >= in.width;
     a.row = rows_.data() + frame.worker * row_floats_;
     a.margin = margin_;
     const Range channels(in.channels, frame);
