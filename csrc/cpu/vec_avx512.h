@@ -64,8 +64,7 @@ LNX_INLINE Vec even(Vec a, Vec b) {
 }
 // Lanes 1, 3, 5, ... of them.
 LNX_INLINE Vec odd(Vec a, Vec b) {
-  const __m512i index =
-      _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+  const __m512i index = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
   return _mm512_permutex2var_ps(a, index, b);
 }
 // Four floats from memory, and one of them in every lane: one load for four weights.
