@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <mutex>
 #include <stdexcept>
@@ -49,9 +48,8 @@ struct Network::State {
   }
 
   Frame frame(Memory& m, const float* x, int64_t image, float* const* outputs) {
-    return Frame{
-        m.arena.data(), m.scratch.data(), x + image * input_floats, outputs, image, 0, 1, 0,
-        &pool.barrier()};
+    return Frame{m.arena.data(), m.scratch.data(), x + image * input_floats, outputs, image, 0,
+                 nullptr};
   }
 
   const KernelTable& kernels;
@@ -214,36 +212,25 @@ void Network::prepare() {
 void Network::run(const float* x, int64_t batch, float* const* outputs) {
   State& state = *state_;
   std::lock_guard<std::mutex> lock(state.mutex);
-  state.grow_memory(batch >= threads() ? threads() : 1);
-  if (threads() == 1) {
-    for (int64_t i = 0; i < batch; ++i) {
-      const Frame frame = state.frame(state.memory[0], x, i, outputs);
-      for (const auto& step : state.steps) step->run(frame);
-    }
-    return;
-  }
-  if (batch >= threads()) {
-    std::atomic<int64_t> next{0};
-    state.pool.run([&](int worker) {
-      for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < batch;) {
-        Frame frame = state.frame(state.memory[worker], x, i, outputs);
-        frame.worker = worker;
+  const bool whole_images = threads() > 1 && batch >= threads();
+  state.grow_memory(whole_images ? threads() : 1);
+  const ThreadPool::Awake awake(state.pool);
+  if (whole_images) {
+    const int64_t parts = std::min<int64_t>(batch, ThreadPool::kMaxParts);
+    state.pool.share(static_cast<int>(parts), [&](int64_t part, int member) {
+      for (int64_t i = batch * part / parts; i < batch * (part + 1) / parts; ++i) {
+        Frame frame = state.frame(state.memory[member], x, i, outputs);
+        frame.member = member;
         for (const auto& step : state.steps) step->run(frame);
       }
     });
     return;
   }
-  state.pool.run([&](int member) {
-    for (int64_t i = 0; i < batch; ++i) {
-      Frame frame = state.frame(state.memory[0], x, i, outputs);
-      frame.member = frame.worker = member;
-      frame.members = threads();
-      for (const auto& step : state.steps) {
-        step->run(frame);
-        frame.wait();
-      }
-    }
-  });
+  for (int64_t i = 0; i < batch; ++i) {
+    Frame frame = state.frame(state.memory[0], x, i, outputs);
+    if (threads() > 1) frame.pool = &state.pool;
+    for (const auto& step : state.steps) step->run(frame);
+  }
 }
 
 std::vector<double> Network::profile(const float* x, int64_t batch, int repeats) {
@@ -258,22 +245,19 @@ std::vector<double> Network::profile(const float* x, int64_t batch, int repeats)
   }
   const int64_t steps = num_steps();
   std::vector<double> seconds(repeats * steps, 0.0);
-  state.pool.run([&](int member) {
-    for (int r = 0; r < repeats; ++r) {
-      for (int64_t i = 0; i < batch; ++i) {
-        Frame frame = state.frame(state.memory[0], x, i, outputs.data());
-        frame.member = frame.worker = member;
-        frame.members = threads();
-        for (int64_t s = 0; s < steps; ++s) {
-          const auto start = std::chrono::steady_clock::now();
-          state.steps[s]->run(frame);
-          frame.wait();
-          const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-          if (member == 0) seconds[r * steps + s] += spent.count();
-        }
+  const ThreadPool::Awake awake(state.pool);
+  for (int r = 0; r < repeats; ++r) {
+    for (int64_t i = 0; i < batch; ++i) {
+      Frame frame = state.frame(state.memory[0], x, i, outputs.data());
+      if (threads() > 1) frame.pool = &state.pool;
+      for (int64_t s = 0; s < steps; ++s) {
+        const auto start = std::chrono::steady_clock::now();
+        state.steps[s]->run(frame);
+        const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
+        seconds[r * steps + s] += spent.count();
       }
     }
-  });
+  }
   return seconds;
 }
 

@@ -1,6 +1,7 @@
 // Steps of a network, and what they see of the call that runs them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -18,27 +19,38 @@ struct Frame {
   const float* input;     // of this image
   float* const* outputs;  // of the whole batch
   int64_t image;          // index in the batch
-  int member, members;    // which part of the team that shares this image is running
-  int worker;             // index of the thread, for memory of its own
-  Barrier* barrier;       // of that team
+  int member;             // the thread, for memory of its own
+  ThreadPool* pool;       // shares the work of this image; null where this thread does all of it
 
-  void wait() const {
-    if (members > 1) barrier->wait();
+  // How many parts work of that many items is worth, an item costing that many floats of memory
+  // traffic: a part should outlast the claiming of it many times.
+  int parts(int64_t items, int64_t floats_per_item) const {
+    if (!pool) return 1;
+    const int64_t worth = items * floats_per_item / 10000;
+    return static_cast<int>(std::max<int64_t>(
+        1, std::min<int64_t>({worth, items, int64_t{kPartsPerThread} * pool->members()})));
   }
-};
 
-// Part of `total` items for one member of a team.
-struct Range {
-  int begin, end;
-  Range(int total, const Frame& frame)
-      : begin(static_cast<int>(int64_t{total} * frame.member / frame.members)),
-        end(static_cast<int>(int64_t{total} * (frame.member + 1) / frame.members)) {}
+  // Calls fn(begin, end, member) for ranges that make up all items.
+  template <typename Fn>
+  void split(int items, int parts, const Fn& fn) const {
+    if (parts == 1) {
+      fn(0, items, member);
+      return;
+    }
+    pool->share(parts, [&](int part, int who) {
+      fn(static_cast<int>(int64_t{items} * part / parts),
+         static_cast<int>(int64_t{items} * (part + 1) / parts), who);
+    });
+  }
+
+  // More parts than threads: who is late gets fewer.
+  static constexpr int kPartsPerThread = 2;
 };
 
 class Step {
  public:
   virtual ~Step() = default;
-  // Does this member's part. The executor lets the team meet after each step.
   virtual void run(const Frame& frame) const = 0;
 };
 

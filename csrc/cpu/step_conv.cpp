@@ -130,10 +130,7 @@ class ConvStep : public Step {
     const float* in = frame.arena + spec_.in.offset;
     int64_t channel_stride = spec_.in.channel_stride;
     if (spec_.staged) {
-      if (any_slices_) {
-        run_stage(frame);
-        frame.wait();
-      }
+      if (any_slices_) run_stage(frame);
       in = frame.scratch;
       channel_stride = stage_.channel_stride;
     }
@@ -161,21 +158,28 @@ class ConvStep : public Step {
     a.bias = spec_.bias.data();
     a.mask = mask_.data();
     a.relu = spec_.relu;
-    if (frame.members == 1) {
+    if (!frame.pool || share_.size() == 2) {
       conv_(a, 0, units_);
     } else {
-      conv_(a, share_[frame.member], share_[frame.member + 1]);
+      frame.pool->share(static_cast<int>(share_.size()) - 1,
+                        [&](int part, int) { conv_(a, share_[part], share_[part + 1]); });
     }
   }
 
  private:
-  // Splits units so that all threads get about as many slices; a unit itself costs about one.
+  // Splits units into parts of about as many slices; a unit itself costs about one. A part should
+  // take some microseconds at least.
   void share_units(const TiledSlices& tiled, int threads) {
     std::vector<int64_t> before(units_ + 1, 0);
     for (int u = 0; u < units_; ++u) before[u + 1] = before[u] + tiled.unit_slices(u) + 1;
+    const int64_t work = before[units_] * static_cast<int64_t>(taps_.size()) * spec_.out.height *
+                         spec_.out.row_stride;
+    const int64_t parts = std::max<int64_t>(
+        1,
+        std::min({work / kPartWork, int64_t{units_}, int64_t{Frame::kPartsPerThread} * threads}));
     share_.push_back(0);
-    for (int t = 1; t <= threads; ++t) {
-      const int64_t target = before[units_] * t / threads;
+    for (int64_t i = 1; i <= parts; ++i) {
+      const int64_t target = before[units_] * i / parts;
       share_.push_back(static_cast<int>(std::lower_bound(before.begin(), before.end(), target) -
                                         before.begin()));
     }
@@ -204,11 +208,16 @@ class ConvStep : public Step {
     a.row_stride = spec_.out.row_stride;
     const int last = (spec_.out.width - 1) * a.stride_w;
     a.padded = stage_.shifts.front() < 0 || last + stage_.shifts.back() >= in.width;
-    a.row = rows_.data() + frame.worker * row_floats_;
     a.margin = margin_;
-    const Range channels(in.channels, frame);
-    kernels_.stage(a, channels.begin, channels.end);
+    const int parts = frame.parts(in.channels, stage_.channel_stride);
+    frame.split(in.channels, parts, [&](int begin, int end, int member) {
+      StageArgs mine = a;
+      mine.row = rows_.data() + member * row_floats_;
+      kernels_.stage(mine, begin, end);
+    });
   }
+
+  static constexpr int64_t kPartWork = 200000;  // multiplications
 
   const KernelTable& kernels_;
   const ConvSpec spec_;

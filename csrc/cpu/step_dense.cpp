@@ -10,29 +10,32 @@ namespace {
 
 int64_t padded(int64_t n) { return (n + 15) / 16 * 16; }
 
-// Dense [channels][height][width] and the arena's layout, to and fro.
-void to_arena(const Image& image, const float* from, float* arena, const Range& channels) {
-  for (int c = channels.begin; c < channels.end; ++c)
-    for (int y = 0; y < image.height; ++y)
-      std::memcpy(arena + image.offset + c * image.channel_stride + int64_t{y} * image.row_stride,
-                  from + (int64_t{c} * image.height + y) * image.width,
-                  sizeof(float) * image.width);
+// Copies rows of an image in the arena to or from dense [channels][height][width].
+template <typename CopyRow>
+void for_each_row(const Frame& frame, const Image& image, CopyRow copy) {
+  const int parts = frame.parts(image.channels, image.channel_stride);
+  frame.split(image.channels, parts, [&](int begin, int end, int) {
+    for (int c = begin; c < end; ++c)
+      for (int y = 0; y < image.height; ++y)
+        copy(frame.arena + image.offset + c * image.channel_stride + int64_t{y} * image.row_stride,
+             (int64_t{c} * image.height + y) * image.width);
+  });
 }
 
-void from_arena(const Image& image, const float* arena, float* to, const Range& channels) {
-  for (int c = channels.begin; c < channels.end; ++c)
-    for (int y = 0; y < image.height; ++y)
-      std::memcpy(to + (int64_t{c} * image.height + y) * image.width,
-                  arena + image.offset + c * image.channel_stride + int64_t{y} * image.row_stride,
-                  sizeof(float) * image.width);
+void to_dense(const Frame& frame, const Image& image, float* to) {
+  const size_t bytes = sizeof(float) * image.width;
+  for_each_row(frame, image, [=](const float* row, int64_t i) { std::memcpy(to + i, row, bytes); });
+}
+
+void from_dense(const Frame& frame, const Image& image, const float* from) {
+  const size_t bytes = sizeof(float) * image.width;
+  for_each_row(frame, image, [=](float* row, int64_t i) { std::memcpy(row, from + i, bytes); });
 }
 
 class InputStep : public Step {
  public:
   explicit InputStep(const Image& to) : to_(to) {}
-  void run(const Frame& frame) const override {
-    to_arena(to_, frame.input, frame.arena, Range(to_.channels, frame));
-  }
+  void run(const Frame& frame) const override { from_dense(frame, to_, frame.input); }
 
  private:
   const Image to_;
@@ -43,8 +46,7 @@ class OutputStep : public Step {
   OutputStep(const Image& from, int index)
       : from_(from), index_(index), floats_(int64_t{from.channels} * from.height * from.width) {}
   void run(const Frame& frame) const override {
-    from_arena(from_, frame.arena, frame.outputs[index_] + frame.image * floats_,
-               Range(from_.channels, frame));
+    to_dense(frame, from_, frame.outputs[index_] + frame.image * floats_);
   }
 
  private:
@@ -56,9 +58,7 @@ class OutputStep : public Step {
 class FlattenStep : public Step {
  public:
   FlattenStep(const Image& in, const Image& out) : in_(in), out_(out) {}
-  void run(const Frame& frame) const override {
-    from_arena(in_, frame.arena, frame.arena + out_.offset, Range(in_.channels, frame));
-  }
+  void run(const Frame& frame) const override { to_dense(frame, in_, frame.arena + out_.offset); }
 
  private:
   const Image in_, out_;
@@ -71,16 +71,16 @@ class ElementwiseStep : public Step {
       : kernels_(kernels), a_(a), b_(b ? b->offset : -1), out_(out.offset), relu_(relu) {}
 
   void run(const Frame& frame) const override {
-    const Range part(a_.channels, frame);
-    const int64_t first = part.begin * a_.channel_stride;
-    // Gaps and the rows of zeros between channels are zero in both, and stay so.
-    const int64_t count = part.end == a_.channels
-                              ? (part.end - 1 - part.begin) * a_.channel_stride +
-                                    padded(int64_t{a_.height} * a_.row_stride)
-                              : (part.end - part.begin) * a_.channel_stride;
-    if (part.begin == part.end) return;
-    kernels_.add_relu(frame.arena + a_.offset + first, b_ < 0 ? nullptr : frame.arena + b_ + first,
-                      frame.arena + out_ + first, count, relu_);
+    const int parts = frame.parts(a_.channels, 3 * a_.channel_stride);
+    frame.split(a_.channels, parts, [&](int begin, int end, int) {
+      const int64_t first = begin * a_.channel_stride;
+      // Gaps and the rows of zeros between channels are zero in both, and stay so.
+      const int64_t count =
+          (end - 1 - begin) * a_.channel_stride + padded(int64_t{a_.height} * a_.row_stride);
+      kernels_.add_relu(frame.arena + a_.offset + first,
+                        b_ < 0 ? nullptr : frame.arena + b_ + first, frame.arena + out_ + first,
+                        count, relu_);
+    });
   }
 
  private:
@@ -130,8 +130,8 @@ class LinearStep : public Step {
     a.bias = bias_.data();
     a.relu = relu_;
     a.y = frame.arena + out_.offset;
-    const Range filters(out_.width, frame);
-    run_(a, filters.begin, filters.end);
+    frame.split(out_.width, frame.parts(out_.width, columns_),
+                [&](int begin, int end, int) { run_(a, begin, end); });
   }
 
  private:
@@ -149,7 +149,6 @@ class SoftmaxStep : public Step {
   SoftmaxStep(const Image& in, const Image& out) : in_(in), out_(out) {}
 
   void run(const Frame& frame) const override {
-    if (frame.member != 0) return;
     const float* x = frame.arena + in_.offset;
     float* y = frame.arena + out_.offset;
     const float largest = *std::max_element(x, x + in_.width);

@@ -66,9 +66,13 @@ class PoolStep : public Step {
     a.row_scale = row_scale_.data();
     a.column_scale = column_scale_.data();
     a.mask = mask_.data();
-    a.buffer = buffers_.data() + frame.worker * buffer_stride_ + margin_;
-    const Range channels(spec_.in.channels, frame);
-    kernels_.pool(a, channels.begin, channels.end);
+    const int parts =
+        frame.parts(spec_.in.channels, spec_.in.channel_stride + spec_.out.channel_stride);
+    frame.split(spec_.in.channels, parts, [&](int begin, int end, int member) {
+      PoolArgs mine = a;
+      mine.buffer = buffers_.data() + member * buffer_stride_ + margin_;
+      kernels_.pool(mine, begin, end);
+    });
   }
 
  private:
@@ -87,10 +91,11 @@ class GlobalAverageStep : public Step {
 
   void run(const Frame& frame) const override {
     const int64_t count = (int64_t{in_.height} * in_.row_stride + 15) / 16 * 16;
-    const Range channels(in_.channels, frame);
-    kernels_.global_average(frame.arena + in_.offset, in_.channel_stride, count,
-                            in_.height * in_.width, frame.arena + out_.offset, out_.channel_stride,
-                            channels.begin, channels.end);
+    frame.split(in_.channels, frame.parts(in_.channels, count), [&](int begin, int end, int) {
+      kernels_.global_average(frame.arena + in_.offset, in_.channel_stride, count,
+                              in_.height * in_.width, frame.arena + out_.offset,
+                              out_.channel_stride, begin, end);
+    });
   }
 
  private:

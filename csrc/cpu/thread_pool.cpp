@@ -3,38 +3,30 @@
 namespace lnx {
 namespace {
 
-constexpr int kSpins = 2000;
+constexpr int kPartBits = 20;
+constexpr uint64_t kPartMask = (uint64_t{1} << kPartBits) - 1;
 
-void pause() {
+// Waits a moment: some microseconds busily, then by giving the processor away.
+class Patience {
+ public:
+  void wait() {
+    if (++rounds_ > kBusyRounds) {
+      std::this_thread::yield();
+      return;
+    }
 #if LNX_X86
-  __builtin_ia32_pause();
+    __builtin_ia32_pause();
 #endif
-}
+  }
+
+ private:
+  static constexpr int kBusyRounds = 1000;
+  int rounds_ = 0;
+};
 
 }  // namespace
 
-void Barrier::wait() {
-  if (members_ == 1) return;
-  const unsigned generation = generation_.load(std::memory_order_acquire);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
-    arrived_.store(0, std::memory_order_relaxed);
-    {
-      // Under the lock, so that no member falls asleep between its look and this change.
-      std::lock_guard<std::mutex> lock(mutex_);
-      generation_.store(generation + 1, std::memory_order_release);
-    }
-    released_.notify_all();
-    return;
-  }
-  for (int i = 0; i < kSpins; ++i) {
-    if (generation_.load(std::memory_order_acquire) != generation) return;
-    pause();
-  }
-  std::unique_lock<std::mutex> lock(mutex_);
-  released_.wait(lock, [&] { return generation_.load(std::memory_order_acquire) != generation; });
-}
-
-ThreadPool::ThreadPool(int members) : barrier_(members) {
+ThreadPool::ThreadPool(int members) {
   try {
     for (int i = 1; i < members; ++i) threads_.emplace_back([this, i] { work(i); });
   } catch (...) {
@@ -50,38 +42,65 @@ void ThreadPool::stop() {
     std::lock_guard<std::mutex> lock(mutex_);
     stopping_ = true;
   }
-  wake_.notify_all();
+  changed_.notify_all();
   for (std::thread& t : threads_) t.join();
 }
 
-void ThreadPool::run(const std::function<void(int)>& job) {
-  if (threads_.empty()) {
-    job(0);
-    return;
-  }
+void ThreadPool::wake(bool awake) {
+  if (threads_.empty()) return;
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    job_ = &job;
-    ++round_;
+    awake_.store(awake, std::memory_order_relaxed);
   }
-  wake_.notify_all();
-  job(0);
-  barrier_.wait();
+  if (awake) changed_.notify_all();
+}
+
+void ThreadPool::share(int parts, Function function, const void* context) {
+  if (threads_.empty() || parts == 1) {
+    for (int part = 0; part < parts; ++part) function(context, part, 0);
+    return;
+  }
+  function_ = function;
+  context_ = context;
+  done_.store(0, std::memory_order_relaxed);
+  const uint64_t call = (ticket_.load(std::memory_order_relaxed) >> 2 * kPartBits) + 1;
+  ticket_.store(call << 2 * kPartBits | static_cast<uint64_t>(parts) << kPartBits,
+                std::memory_order_release);
+  while (do_part(0)) {
+  }
+  Patience patience;
+  while (done_.load(std::memory_order_acquire) != parts) patience.wait();
+}
+
+// Claims and does one part, if there is one left.
+bool ThreadPool::do_part(int member) {
+  uint64_t ticket = ticket_.load(std::memory_order_acquire);
+  uint64_t part;
+  do {
+    part = ticket & kPartMask;
+    if (part >= (ticket >> kPartBits & kPartMask)) return false;
+  } while (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel,
+                                          std::memory_order_acquire));
+  function_(context_, static_cast<int>(part), member);
+  done_.fetch_add(1, std::memory_order_release);
+  return true;
 }
 
 void ThreadPool::work(int member) {
-  unsigned seen = 0;
   for (;;) {
-    const std::function<void(int)>* job;
     {
       std::unique_lock<std::mutex> lock(mutex_);
-      wake_.wait(lock, [&] { return stopping_ || round_ != seen; });
+      changed_.wait(lock, [&] { return stopping_ || awake_.load(std::memory_order_relaxed); });
       if (stopping_) return;
-      seen = round_;
-      job = job_;
     }
-    (*job)(member);
-    barrier_.wait();
+    Patience patience;
+    while (awake_.load(std::memory_order_relaxed)) {
+      if (do_part(member)) {
+        patience = Patience();
+      } else {
+        patience.wait();
+      }
+    }
   }
 }
 

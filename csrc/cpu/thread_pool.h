@@ -1,55 +1,74 @@
-// A fixed team of threads that runs one function at a time. Idle threads sleep.
+// A fixed team of threads that shares parts of work. Idle threads sleep.
 #pragma once
 
 #include <atomic>
 #include <condition_variable>
-#include <functional>
+#include <cstdint>
 #include <mutex>
 #include <thread>
 #include <vector>
 
 namespace lnx {
 
-// Lets the members of a team wait for each other. Waits are short while a network runs, so members
-// spin for some microseconds before they sleep.
-class Barrier {
- public:
-  explicit Barrier(int members) : members_(members) {}
-  void wait();
-
- private:
-  const int members_;
-  std::atomic<int> arrived_{0};
-  std::atomic<unsigned> generation_{0};
-  std::mutex mutex_;
-  std::condition_variable released_;
-};
-
+// Parts are claimed one by one, so the caller never waits for a thread that the system has not
+// scheduled: if need be it does all parts by itself.
 class ThreadPool {
  public:
-  // The calling thread of `run` is member 0; members - 1 threads are started.
+  static constexpr int kMaxParts = (1 << 20) - 1;
+
+  // The calling thread is member 0; members - 1 threads are started.
   explicit ThreadPool(int members);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int members() const { return static_cast<int>(threads_.size()) + 1; }
-  Barrier& barrier() { return barrier_; }
 
-  // Calls job(member) once on every member and returns when all are done. One call at a time; the
-  // job must not throw.
-  void run(const std::function<void(int)>& job);
+  // While one lives, threads are awake and wait for parts. One at a time.
+  class Awake {
+   public:
+    explicit Awake(ThreadPool& pool) : pool_(pool) { pool_.wake(true); }
+    ~Awake() { pool_.wake(false); }
+    Awake(const Awake&) = delete;
+    Awake& operator=(const Awake&) = delete;
+
+   private:
+    ThreadPool& pool_;
+  };
+
+  // Calls job(part, member) for each part below `parts`, on any member, and returns when all are
+  // done. The job must not throw. Only under an Awake, from the thread that made it.
+  template <typename Job>
+  void share(int parts, const Job& job) {
+    share(
+        parts,
+        [](const void* context, int part, int member) {
+          (*static_cast<const Job*>(context))(part, member);
+        },
+        &job);
+  }
 
  private:
+  using Function = void (*)(const void* context, int part, int member);
+
+  void share(int parts, Function function, const void* context);
+  void wake(bool awake);
   void work(int member);
+  bool do_part(int member);
   void stop();
 
-  Barrier barrier_;
   std::mutex mutex_;
-  std::condition_variable wake_;
-  unsigned round_ = 0;
+  std::condition_variable changed_;
   bool stopping_ = false;
-  const std::function<void(int)>* job_ = nullptr;
+  std::atomic<bool> awake_{false};
+
+  // Which parts are left: number of the call (24 bits), its parts (20 bits), the next one (20
+  // bits). All in one word, so that a claim cannot mix two calls.
+  std::atomic<uint64_t> ticket_{0};
+  std::atomic<int> done_{0};
+  // Of the current call. A thread reads them after its claim, which the call then waits for.
+  Function function_ = nullptr;
+  const void* context_ = nullptr;
   std::vector<std::thread> threads_;
 };
 

@@ -78,6 +78,33 @@ def residual_network(seed: int, *, size: tuple[int, int] = (30, 27)) -> Graph:
     return Graph("x", (3, *size), tuple(nodes), ("softmax", "fc2", "b3.relu2"), decoders)
 
 
+def wide_network() -> Graph:
+    """Few layers, each with enough work that threads share it; one of every step."""
+    rng = np.random.default_rng(5)
+    nodes: list[Node] = []
+
+    def conv(name, source, channels, filters, kernel, **more):
+        case = ConvCase(channels, filters, (0, 0), (kernel, kernel), **more)
+        nodes.append(conv_node(name, source, case, f"d{kernel}", rng))
+        return name
+
+    conv("stem", "x", 4, 24, 5, stride=(2, 2), padding=(2, 2), density=1.0)
+    nodes.append(Node("pool", MaxPool2d((3, 3), (2, 2), (1, 1)), ("stem",)))
+    conv("a", "pool", 24, 40, 3, padding=(1, 1))
+    conv("b", "a", 40, 40, 1)
+    nodes.append(Node("sum", Add(), ("a", "b")))
+    nodes.append(Node("relu", Relu(), ("sum",)))
+    conv("down", "relu", 40, 48, 1, stride=(2, 2))
+    conv("c", "relu", 40, 48, 3, stride=(2, 2), padding=(1, 1))
+    nodes.append(Node("add", Add(), ("c", "down")))
+    nodes.append(Node("gap", GlobalAvgPool(), ("add",)))
+    nodes.append(Node("flat", Flatten(), ("add",)))
+    weight = rng.normal(0, 0.01, (40, 48 * 14 * 13)).astype(np.float32)
+    nodes.append(Node("fc", Linear(48 * 14 * 13, 40), ("flat",), DenseWeight(weight)))
+    decoders = {f"d{k}": random_decoder(k * k, rng, f"d{k}") for k in (1, 3, 5)}
+    return Graph("x", (4, 112, 104), tuple(nodes), ("fc", "gap", "pool", "relu"), decoders)
+
+
 def pool_network(size: tuple[int, int], op: MaxPool2d | AvgPool2d) -> Graph:
     """One pooling, with a convolution before it so that its input has gaps and rows of zeros."""
     rng = np.random.default_rng(3)

@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from random_networks import pool_network, residual_network
+from random_networks import pool_network, residual_network, wide_network
 from tolerances import LAYER, NETWORK
 
 from lilnetx.graph.ir import (
@@ -112,6 +112,22 @@ def test_linear(isa, density, inputs, outputs):
     for threads in (1, 2):
         actual = Session(graph, threads=threads, isa=isa).run(x)
         assert np.abs(actual - expected).max() <= LAYER["float32"] * max(expected.max(), 1.0)
+
+
+@pytest.mark.parametrize("isa", available_isas())
+def test_layers_shared_by_threads(isa):
+    graph = wide_network()
+    x = images(graph, 2)
+    expected = Session(graph, threads=1, isa=isa).run(x)
+    for a, e in zip(expected, run(graph, x), strict=True):
+        assert_near(a, e, NETWORK["float32"])
+    for threads in (2, 3, 5):
+        session = Session(graph, threads=threads, isa=isa)
+        for _ in range(10):
+            for a, e in zip(session.run(x[:1]), expected, strict=True):
+                assert np.array_equal(a, e[:1])
+        for a, e in zip(session.run(x), expected, strict=True):
+            assert np.array_equal(a, e)
 
 
 def test_empty_batch():
