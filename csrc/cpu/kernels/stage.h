@@ -13,10 +13,11 @@ LNX_INLINE void stage_row(const StageArgs& a, const float* row, int shift, float
     // columns that are no pixels.
     const float* from = row + shift;
     if (a.stride_w == 1) {
-      for (; x < a.width; x += kLanes) store(out + x, load(from + x));
+      for (; x < a.width; x += kLanes) store_in_row(out + x, load(from + x), a.row_stride - x);
     } else {
       for (; x < a.width; x += kLanes)
-        store(out + x, even(load(from + 2 * x), load(from + 2 * x + kLanes)));
+        store_in_row(out + x, even(load(from + 2 * x), load(from + 2 * x + kLanes)),
+                     a.row_stride - x);
     }
   } else {
     for (; x < a.width; ++x) {

@@ -2,6 +2,7 @@
 // Included once per instruction set, after its vec_*.h.
 #pragma once
 
+#include <cstring>
 #include <utility>
 
 #include "cpu/kernels.h"
@@ -21,6 +22,18 @@ struct Tile {
 
 // Splits `total` into `parts` ranges of nearly equal length: begin of range i.
 LNX_INLINE int64_t split(int64_t total, int64_t parts, int64_t i) { return total * i / parts; }
+
+// Stores a vector of a row of which `left` floats remain: a row of 8 floats may be shorter than a
+// vector, and what follows it is another row, perhaps another thread's.
+LNX_INLINE void store_in_row(float* out, Vec v, int left) {
+  if (left >= kLanes) {
+    store(out, v);
+  } else {
+    float lanes[kLanes];
+    store(lanes, v);
+    std::memcpy(out, lanes, sizeof(float) * left);
+  }
+}
 
 // Accumulator of kRows rows of kCols vectors, rows `step` floats apart in the output.
 template <int kRows, int kCols>
