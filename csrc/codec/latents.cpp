@@ -17,8 +17,7 @@ using codec::WeightCoder;
 
 bool valid(const WeightShape& shape) {
   if (shape.filters == 0 || shape.slices == 0 || shape.length == 0) return false;
-  if (shape.length > kMaxSliceLength || shape.width == 0 || shape.width > shape.length)
-    return false;
+  if (shape.length > kMaxSliceLength) return false;
   if (shape.model >= kMaxModels) return false;
   const uint64_t slices = uint64_t{shape.filters} * shape.slices;
   return slices <= kMaxWeightLatents / shape.length && shape.nonzero <= slices;
@@ -28,12 +27,10 @@ bool valid(const WeightShape& shape) {
 template <class Coder, class Value>
 CodecStatus code_weight(Coder& coder, LatentModels& models, const WeightShape& shape,
                         Value* values) {
-  if (shape.length == 1) return WeightCoder<Coder, Value, 1, 1>(coder, models, shape).run(values);
-  if (shape.length == 4 && shape.width == 4)
-    return WeightCoder<Coder, Value, 4, 4>(coder, models, shape).run(values);
-  if (shape.length == 9 && shape.width == 3)
-    return WeightCoder<Coder, Value, 9, 3>(coder, models, shape).run(values);
-  return WeightCoder<Coder, Value, 0, 0>(coder, models, shape).run(values);
+  if (shape.length == 1) return WeightCoder<Coder, Value, 1>(coder, models, shape).run(values);
+  if (shape.length == 4) return WeightCoder<Coder, Value, 4>(coder, models, shape).run(values);
+  if (shape.length == 9) return WeightCoder<Coder, Value, 9>(coder, models, shape).run(values);
+  return WeightCoder<Coder, Value, 0>(coder, models, shape).run(values);
 }
 
 template <class Coder, class Value>

@@ -116,10 +116,6 @@ def decode_latents(
     return arrays
 
 
-def _columns(infos: Sequence[WeightInfo]) -> tuple[list[int], list[int], list[int]]:
-    """What the coder wants to know of the weights: widths, models, counts of nonzero slices."""
-    return (
-        [info.width for info in infos],
-        [info.decoder for info in infos],
-        [info.nonzero for info in infos],
-    )
+def _columns(infos: Sequence[WeightInfo]) -> tuple[list[int], list[int]]:
+    """What the coder wants to know of the weights: models and counts of nonzero slices."""
+    return [info.decoder for info in infos], [info.nonzero for info in infos]

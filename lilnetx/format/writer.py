@@ -13,8 +13,8 @@ from lilnetx.format import layout
 from lilnetx.format.container import build_container
 from lilnetx.format.graph_bytes import decode_graph, encode_graph
 from lilnetx.format.latents import encode_latents
-from lilnetx.format.side import encode_matrices, encode_side
-from lilnetx.format.weight_info import filters, latent_shape, side_vectors
+from lilnetx.format.side import encode_matrices, encode_side, side_vectors
+from lilnetx.format.weight_info import filters, latent_shape
 from lilnetx.graph.ir import Conv2d, DenseWeight, Graph, LatentWeight, Linear, Node
 from lilnetx.graph.weights import weight_shape
 
@@ -54,12 +54,12 @@ def encode_lnx(graph: Graph) -> bytes:
     weights = [node.weight for node in graph.nodes if node.weight is not None]
     latent = [weight for weight in weights if isinstance(weight, LatentWeight)]
     dense = [weight for weight in weights if isinstance(weight, DenseWeight)]
-    vectors, kinds = side_vectors(graph)
+    vectors = side_vectors(graph.nodes)
     sections = {b"GRPH": grph}
     if graph.decoders:
         sections[b"DECO"] = encode_matrices([d.matrix for d in graph.decoders.values()])
     if vectors:
-        sections[b"SIDE"] = encode_side(vectors, kinds)
+        sections[b"SIDE"] = encode_side(vectors)
     if latent:
         sections[b"LATS"] = encode_latents(
             [weight.latents for weight in latent],
