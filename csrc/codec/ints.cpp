@@ -44,7 +44,8 @@ class IntCoder {
       change_ = bits + 1 < last_bits_ ? 0 : bits > last_bits_ + 1 ? 2 : 1;
       last_bits_ = bits;
     }
-    if (bits == 0) return 0;
+    too_large_ |= bits > kMaxBits;
+    if (bits == 0 || too_large_) return 0;
     const bool negative = models_.signs[last_sign_].code(coder_, truth < 0);
     last_sign_ = negative ? 0 : 2;
     uint32_t found = 1;
@@ -55,6 +56,9 @@ class IntCoder {
     }
     return negative ? -int32_t(found) : int32_t(found);
   }
+
+  // Whether a decoded magnitude was above the limit.
+  bool too_large() const { return too_large_; }
 
  private:
   uint32_t code_bits(uint32_t truth, uint32_t context) {
@@ -69,6 +73,7 @@ class IntCoder {
   uint32_t change_ = 1;
   uint32_t last_bits_ = 0;
   uint32_t last_sign_ = 1;
+  bool too_large_ = false;
 };
 
 }  // namespace
@@ -104,9 +109,8 @@ CodecStatus decode_ints(const uint8_t* data, size_t size, const std::vector<IntV
     if (vector.kind >= kKinds) return CodecStatus::kBadShape;
     IntCoder<Decoder> coder(decoder, models[vector.kind]);
     for (size_t i = 0; i < vector.size; ++i) {
-      const int32_t value = coder.code(0, is_live(vector, i));
-      if (value > kMaxSideInteger || value < -kMaxSideInteger) return CodecStatus::kTooLarge;
-      vector.values[i] = value;
+      vector.values[i] = coder.code(0, is_live(vector, i));
+      if (coder.too_large()) return CodecStatus::kTooLarge;
       if (decoder.exhausted()) return CodecStatus::kExhausted;
     }
   }

@@ -18,7 +18,6 @@ constexpr int64_t kLayerMemory = 100;
 
 // Coder is Encoder (Value = const int32_t) or Decoder (Value = int32_t).
 // Length is the slice length; 0 where it is only known at run time.
-// time.
 template <class Coder, class Value, int Length>
 class WeightCoder {
   static constexpr bool kDecoding = std::is_same_v<Coder, Decoder>;
@@ -44,14 +43,14 @@ class WeightCoder {
         code_full_row(values);
       } else {
         left = code_row(values, f, left, total - uint64_t{f} * shape_.slices);
-        if (left == 0) return CodecStatus::kOk;
       }
       if constexpr (kDecoding) {
         if (coder_.exhausted()) return CodecStatus::kExhausted;
         if (too_large_) return CodecStatus::kTooLarge;
       }
+      if (left == 0) return CodecStatus::kOk;
     }
-    return left == 0 || full ? CodecStatus::kOk : CodecStatus::kWrongCount;
+    return full ? CodecStatus::kOk : CodecStatus::kWrongCount;
   }
 
  private:
@@ -158,7 +157,7 @@ class WeightCoder {
   LNX_INLINE uint32_t code_golomb(Coder& coder, uint32_t x) {
     const uint32_t truth = kDecoding ? 0 : 31 - uint32_t(__builtin_clz(x + 1));
     uint32_t bits = 0;
-    while (bits < kGolombBits - 1 && models_.golomb[bits].code(coder, truth > bits)) ++bits;
+    while (bits < kGolombBits && models_.golomb[bits].code(coder, truth > bits)) ++bits;
     uint32_t number = 1;
     for (uint32_t bit = bits; bit-- > 0;)
       number = number << 1 | uint32_t(coder.code(32768, ((x + 1) >> bit) & 1));

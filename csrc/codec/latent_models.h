@@ -23,7 +23,7 @@ constexpr uint32_t kFlagConfidence = 6;  // Observations that a flag context's s
 constexpr int kLevels = 10;              // Classes of mean magnitude.
 constexpr int kCounts = 4;               // Classes of the number of nonzero integers before.
 constexpr int kUnary = 15;  // Magnitudes from here on are coded by an exponential Golomb code.
-constexpr int kGolombBits = 16;
+constexpr int kGolombBits = 15;
 
 // 16 * log2(x), linear between powers of two and rounded down; 0 < x.
 inline int log2_16(uint32_t x) {

@@ -2,6 +2,7 @@
 #include <atomic>
 #include <memory>
 #include <new>
+#include <system_error>
 #include <thread>
 
 #include "codec/latent_coder.h"
@@ -100,12 +101,21 @@ std::vector<CodecStatus> decode_streams(const std::vector<Stream>& streams,
   const auto work = [&] {
     for (size_t i; (i = next.fetch_add(1)) < streams.size();) {
       const Stream& stream = streams[i];
-      statuses[i] = decode_latents(stream.data, stream.size, shapes + stream.first,
-                                   latents + stream.first, stream.count);
+      try {
+        statuses[i] = decode_latents(stream.data, stream.size, shapes + stream.first,
+                                     latents + stream.first, stream.count);
+      } catch (const std::bad_alloc&) {
+        statuses[i] = CodecStatus::kNoMemory;
+      }
     }
   };
   std::vector<std::thread> helpers;
-  for (size_t i = 1; i < std::min<size_t>(threads, streams.size()); ++i) helpers.emplace_back(work);
+  try {
+    for (size_t i = 1; i < std::min<size_t>(threads, streams.size()); ++i)
+      helpers.emplace_back(work);
+  } catch (const std::system_error&) {
+    // The system gives no more threads; those at hand do the work.
+  }
   work();
   for (std::thread& helper : helpers) helper.join();
   return statuses;
@@ -125,6 +135,8 @@ const char* describe(CodecStatus status) {
       return "a stream that does not end where its integers end";
     case CodecStatus::kTooLarge:
       return "a magnitude above the limit";
+    case CodecStatus::kNoMemory:
+      return "not enough memory to decode";
     case CodecStatus::kWrongCount:
       return "fewer nonzero slices than declared";
   }

@@ -37,6 +37,7 @@ enum class CodecStatus {
   kLeftover,    // Decoder: the stream does not end where its integers end.
   kTooLarge,    // Decoder: a magnitude is above the limit.
   kWrongCount,  // Decoder: fewer nonzero slices than declared.
+  kNoMemory,    // Decoder: the adaptive state did not fit into memory.
 };
 
 // What a status means, as half a sentence.
