@@ -1,4 +1,4 @@
-"""Builds the C++ extension ``lilnetx._core`` with CMake and ninja; everything else is in pyproject.toml."""
+"""Builds the C++ extension ``lilnetx._core`` with CMake; the rest is in pyproject.toml."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from lilnetx.graph.ir import (
     Node,
     Weight,
 )
-from lilnetx.graph.weights import is_pointwise, weight_shape
+from lilnetx.graph.weights import latent_shape, weight_shape
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,6 @@ class Skeleton:
 
     graph: Graph
     weights: dict[str, WeightInfo]
-
-
-def latent_shape(op: Conv2d | Linear, length: int) -> tuple[int, int, int]:
-    """Shape ``(F, S, n)`` of an operator's latents when slices have ``length`` integers."""
-    filters, channels = weight_shape(op)[:2]
-    if is_pointwise(op):
-        return filters, -(-channels // length), length
-    return filters, channels, length
 
 
 def placeholder(shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:

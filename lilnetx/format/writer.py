@@ -14,9 +14,9 @@ from lilnetx.format.container import build_container
 from lilnetx.format.graph_bytes import decode_graph, encode_graph
 from lilnetx.format.latents import encode_latents
 from lilnetx.format.side import encode_matrices, encode_side, side_vectors
-from lilnetx.format.weight_info import filters, latent_shape
+from lilnetx.format.weight_info import filters
 from lilnetx.graph.ir import Conv2d, DenseWeight, Graph, LatentWeight, Linear, Node
-from lilnetx.graph.weights import weight_shape
+from lilnetx.graph.weights import latent_shape, weight_shape
 
 
 def write_lnx(graph: Graph, path: str | os.PathLike[str]) -> int:

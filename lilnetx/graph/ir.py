@@ -99,8 +99,8 @@ Op = Conv2d | Linear | MaxPool2d | AvgPool2d | GlobalAvgPool | Flatten | Relu | 
 class Decoder:
     """Turns integer slices into weights: ``W_slice = (latent_slice @ matrix) * 2**-exponent``.
 
-    The integer product is exact, and so is its conversion to float32 (see :mod:`.weights`), so every
-    machine and every summation order decodes the same bits.
+    The integer product is exact, and so is its conversion to float32 (see :mod:`.weights`), so
+    every machine and every summation order decodes the same bits.
 
     Attributes:
         name: Name of the kernel-size group, e.g. ``"3x3"`` or ``"1x1g4"``.

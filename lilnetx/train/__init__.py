@@ -1,0 +1,13 @@
+"""Training: latents, decoders, density, penalty, and the loop of ``lilnetx train``. Needs torch."""
+
+from lilnetx.errors import MissingExtraError
+
+try:
+    import torch as _torch  # noqa: F401
+except ImportError as error:
+    raise MissingExtraError("torch", "train", "training") from error
+
+from lilnetx.train.compress import CompressionHandle, Objective, compress
+from lilnetx.train.report import CompressionReport, LayerCount
+
+__all__ = ["CompressionHandle", "CompressionReport", "LayerCount", "Objective", "compress"]

@@ -1,0 +1,101 @@
+"""Checkpoints: written whole or not at all, and refused by a run that they do not fit."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lilnetx.atomic import atomic_write
+from lilnetx.data import DataFacts
+from lilnetx.errors import CheckpointError
+from lilnetx.train.config import TrainConfig
+
+_VERSION = 1
+
+
+def save_checkpoint(
+    path: Path,
+    config: TrainConfig,
+    facts: DataFacts,
+    epoch: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Write the state after ``epoch`` epochs, atomically."""
+    state = {
+        "lilnetx_checkpoint": _VERSION,
+        "config": config.as_json(),
+        "data": facts.as_json(),
+        "epoch": epoch,
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    with atomic_write(path) as file:
+        torch.save(state, file)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint; its ``config`` and ``data`` come back as their classes.
+
+    Raises:
+        CheckpointError: Missing, damaged, or not one of ours.
+    """
+    try:
+        # weights_only: a checkpoint from a stranger must not run code.
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such checkpoint") from error
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: not a readable checkpoint ({_first_line(error)}); delete it and train again"
+        ) from error
+    if not isinstance(state, dict) or "lilnetx_checkpoint" not in state:
+        raise CheckpointError(f"{path}: not a checkpoint of lilnetx train")
+    if state["lilnetx_checkpoint"] != _VERSION:
+        raise CheckpointError(
+            f"{path}: checkpoint version {state['lilnetx_checkpoint']}, but this lilnetx reads "
+            f"version {_VERSION}"
+        )
+    try:
+        state["config"] = TrainConfig.from_json(state["config"])
+        state["data"] = DataFacts.from_json(state["data"])
+    except (TypeError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{path}: its configuration does not fit ({error})") from error
+    return state
+
+
+def restore(
+    path: Path, state: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer | None
+) -> None:
+    """Put a loaded checkpoint's state into a model (and optimiser).
+
+    Raises:
+        CheckpointError: The state is of another network.
+    """
+    try:
+        model.load_state_dict(state["model"])
+        if optimizer is not None:
+            optimizer.load_state_dict(state["optimizer"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{path}: this checkpoint is of another network: {_first_line(error)}"
+        ) from error
+
+
+def require_same_config(path: Path, stored: TrainConfig, wanted: TrainConfig) -> None:
+    """Refuse to resume a run under another configuration; CheckpointError names the differences."""
+    old, new = stored.as_json(), wanted.as_json()
+    differences = [f"{k}: {old[k]} there, {new[k]} here" for k in new if old[k] != new[k]]
+    if differences:
+        raise CheckpointError(
+            f"{path} was made with other settings ({'; '.join(differences)}): resume with the same "
+            "settings, or train into another folder"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,70 @@
+"""Everything that determines a training run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A run of ``lilnetx train``: with the same values (and torch build), the same result.
+
+    Attributes:
+        network: A name of :data:`lilnetx.train.networks.NETWORKS`.
+        data: A name of :data:`lilnetx.data.DATASETS`.
+        width: Channels of the first stage.
+        epochs: Passes over the training images.
+        batch_size: Images in a step.
+        learning_rate: Peak, for latents in the scale of weights (dense: for every parameter).
+        warmup: Share of the run over which the learning rate rises; it then falls to zero by a
+            half cosine.
+        rate: Weight of the self-information (see :class:`~lilnetx.train.compress.Objective`).
+        slices: Weight of the slice norms.
+        slice_norm: 1, 2 or inf.
+        l2: Weight of squared latents.
+        cost_weighted: Whether slice norms are weighted by output area.
+        penalty_ramp: Share of the run over which the penalty rises to its full weight.
+        slice_1x1: Input channels in a slice of 1x1 and linear layers.
+        weight_decay: Of biases, batch norm and, in a dense run, weights.
+        crop_padding: Pixels of padding for random crops; 0 for none.
+        flip: Whether images are mirrored at random.
+        validation: Training images held out for choices.
+        precision: ``fp32``, or ``bf16`` for convolutions in bfloat16 (autocast), which is faster
+            on processors that have it; latents, batch norm and the final figures stay float32.
+        dense: Train the network without compression, as a baseline.
+        seed: Of initialisation, split, order, augmentation and noise.
+    """
+
+    network: str = "resnet20"
+    data: str = "fashion-mnist"
+    width: int = 16
+    epochs: int = 30
+    batch_size: int = 128
+    learning_rate: float = 0.0015
+    warmup: float = 0.1
+    rate: float = 1.0
+    slices: float = 0.25
+    slice_norm: float = 2.0
+    l2: float = 0.0
+    cost_weighted: bool = True
+    penalty_ramp: float = 0.3
+    slice_1x1: int = 1
+    weight_decay: float = 0.0
+    crop_padding: int = 2
+    flip: bool = True
+    validation: int = 5000
+    precision: str = "fp32"
+    dense: bool = False
+    seed: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON-able; infinity as a string, since JSON has none."""
+        row = asdict(self)
+        row["slice_norm"] = str(self.slice_norm)
+        return row
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> TrainConfig:
+        """The inverse of :meth:`as_json`; TypeError for unknown keys."""
+        return cls(**{**row, "slice_norm": float(row["slice_norm"])})

@@ -1,0 +1,169 @@
+"""Latents, their rounding, and the decoders that turn them into weights.
+
+A compressed layer's weight is ``W_slice = round(phi_slice) @ Psi``: integer latents times a decoder
+matrix that all layers of one kernel-size group share (LilNetX, arXiv 2204.02965, section 3). There
+is no shift, so an all-zero latent slice is an all-zero weight slice.
+
+Two choices of ours make the method fit existing training loops and files:
+
+- The trained tensor is ``unit * phi``, in the scale of the weight it stands for, so that learning
+  rates and weight decay that suit the dense network suit the compressed one.
+- Decoder entries live on a fixed-point grid of ``2**-exponent``. Then ``round(phi) @ Psi`` is an
+  integer product times a power of two, and every machine decodes the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lilnetx.train.density import FactorisedDensity
+
+_INT16 = 2**15 - 1
+# Bits of the largest decoder entry at the start: far below the rounding of the latents, with room
+# for the entries to grow eightfold within int16.
+_START_BITS = 12
+
+
+class _RoundStraightThrough(torch.autograd.Function):
+    """Rounds; the gradient passes as if nothing had happened."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return torch.round(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return grads[0]
+
+
+def round_straight_through(x: Tensor) -> Tensor:
+    """``round(x)`` (ties to even) with an identity gradient."""
+    rounded: Tensor = _RoundStraightThrough.apply(x)  # type: ignore[no-untyped-call]
+    return rounded
+
+
+class LatentDecoder(nn.Module):
+    """The decoder ``Psi`` of one kernel-size group, with the density that prices its latents.
+
+    Attributes:
+        name: Name of the group, e.g. ``"3x3"``.
+        matrix: Parameter, shape ``(n, n)``, float32; n is the slice length.
+        exponent: Entries are evaluated on the grid ``2**-exponent``.
+        density: One density channel per tap.
+    """
+
+    def __init__(self, name: str, length: int, scale: float) -> None:
+        """Starts as ``scale`` times the identity."""
+        super().__init__()
+        self.name = name
+        self.matrix = nn.Parameter(torch.eye(length) * scale)
+        self.exponent = _START_BITS - math.ceil(math.log2(scale))
+        self.density = FactorisedDensity(length)
+
+    def integers(self) -> Tensor:
+        """The entries as int32 multiples of ``2**-exponent``, within int16."""
+        return self._on_grid().detach().to(torch.int32)
+
+    def _on_grid(self) -> Tensor:
+        return round_straight_through(self.matrix * 2.0**self.exponent).clamp(-_INT16, _INT16)
+
+    def forward(self, rounded: Tensor, *, exact: bool) -> Tensor:
+        """Decodes rounded latents ``(..., n)``; ``exact`` sums in float64, as the file's reader."""
+        grid = self._on_grid()
+        # In float32 the product is exact too while sums stay below 2**24, which is nearly always.
+        kind = torch.float64 if exact else rounded.dtype
+        slices = (rounded.to(kind) @ grid.to(kind)).to(rounded.dtype)
+        return slices * 2.0**-self.exponent
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """The grid belongs to a checkpoint as much as the matrix does."""
+        return {"exponent": self.exponent}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restores the grid."""
+        self.exponent = int(state["exponent"])
+
+    def extra_repr(self) -> str:
+        """Shown by ``print(model)``."""
+        return f"{self.name}, exponent={self.exponent}"
+
+
+class LatentParametrization(nn.Module):
+    """Presents latents as a layer's ``weight`` (for ``torch.nn.utils.parametrize``).
+
+    The trained tensor has shape ``(F, S, n)``: F filters of S slices of n latents, times ``unit``.
+
+    Attributes:
+        decoder: The group's decoder.
+        weight_shape: Shape of the weight it stands for.
+        unit: Size of one latent step in the trained tensor.
+    """
+
+    def __init__(self, decoder: LatentDecoder, weight_shape: tuple[int, ...], unit: float) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.weight_shape = weight_shape
+        self.length = decoder.matrix.shape[0]
+        self.unit = unit
+
+    def latents(self, original: Tensor) -> Tensor:
+        """The unrounded latents, shape ``(F, S, n)``, in units of the quantisation step."""
+        return original / self.unit
+
+    def integers(self, original: Tensor) -> Tensor:
+        """The latents as int32, shape ``(F, S, n)``."""
+        return torch.round(self.latents(original.detach())).to(torch.int32)
+
+    def forward(self, original: Tensor) -> Tensor:
+        """The weight that the layer uses, shape ``weight_shape``."""
+        # Reduced precision would break the exactness of the integer product.
+        with torch.autocast(original.device.type, enabled=False):
+            rounded = round_straight_through(self.latents(original.float()))
+            slices = self.decoder(rounded, exact=not self.training)
+        return unslice(slices, self.weight_shape)
+
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        """The latents whose decoded weight is nearest to ``weight`` before rounding."""
+        slices = to_slices(weight.detach().float(), self.length)
+        phi = torch.linalg.solve(self.decoder.matrix.detach().double().T, slices.double().mT)
+        original: Tensor = (phi.mT * self.unit).float().contiguous()
+        return original
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """The unit belongs to a checkpoint as much as the latents do."""
+        return {"unit": self.unit}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restores the unit."""
+        self.unit = float(state["unit"])
+
+    def extra_repr(self) -> str:
+        """Shown by ``print(model)``."""
+        return f"weight_shape={self.weight_shape}, slice={self.length}"
+
+
+def is_pointwise(weight_shape: tuple[int, ...]) -> bool:
+    """Whether slices run over input channels (1x1 and linear) rather than over kernel taps."""
+    return len(weight_shape) == 2 or weight_shape[2:] == (1, 1)
+
+
+def to_slices(weight: Tensor, length: int) -> Tensor:
+    """A weight ``(F, C, Kh, Kw)`` or ``(F, C)`` as slices ``(F, S, length)``, zero-padded."""
+    filters = weight.shape[0]
+    if not is_pointwise(tuple(weight.shape)):
+        return weight.reshape(filters, weight.shape[1], length)
+    rows = weight.reshape(filters, -1)
+    padding = -rows.shape[1] % length
+    return nn.functional.pad(rows, (0, padding)).reshape(filters, -1, length)
+
+
+def unslice(slices: Tensor, weight_shape: tuple[int, ...]) -> Tensor:
+    """The inverse of :func:`to_slices`."""
+    if is_pointwise(weight_shape):
+        rows = slices.reshape(weight_shape[0], -1)[:, : weight_shape[1]]
+        return rows.reshape(weight_shape)
+    return slices.reshape(weight_shape)

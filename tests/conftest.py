@@ -1,0 +1,1 @@
+"""Lets tests import what they share (``cases``, ``tolerances``) by name."""
