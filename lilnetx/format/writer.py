@@ -13,6 +13,7 @@ from lilnetx.format import layout
 from lilnetx.format.container import build_container
 from lilnetx.format.graph_bytes import decode_graph, encode_graph
 from lilnetx.format.latents import encode_latents
+from lilnetx.format.op_bytes import INPUT_COUNTS
 from lilnetx.format.side import encode_matrices, encode_side, side_vectors
 from lilnetx.format.weight_info import filters
 from lilnetx.graph.ir import Conv2d, DenseWeight, Graph, LatentWeight, Linear, Node
@@ -105,6 +106,12 @@ def _check(graph: Graph) -> None:
             )
     known = {graph.input_name}
     for node in graph.nodes:
+        needed = INPUT_COUNTS.get(type(node.op), 1)
+        if len(node.inputs) != needed:
+            raise GraphError(
+                f"node {node.name!r} reads {len(node.inputs)} values, "
+                f"{type(node.op).__name__} takes {needed}"
+            )
         for source in node.inputs:
             if source not in known:
                 raise GraphError(
