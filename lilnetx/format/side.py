@@ -151,7 +151,7 @@ def decode_side(
         raise cursor.corrupt("kinds of vectors below 255", 255)
     coded = [vector for vector, mode in zip(vectors, modes, strict=True) if mode != _RAW]
     integers = [np.empty(vector.values.size, np.int32) for vector in coded]
-    stream = cursor.take(cursor.varint("length of the coded integers", len(data)))
+    stream = cursor.take(cursor.within("length of the coded integers", 0, len(data)))
     kinds, masks = [v.kind for v in coded], [v.live for v in coded]
     _decode_ints(stream, integers, kinds, masks, path, "SIDE", offset)
     queue = iter(integers)
