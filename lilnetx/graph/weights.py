@@ -79,9 +79,33 @@ def unslice(slices: NDArray[np.float32], op: Conv2d | Linear) -> NDArray[np.floa
     return slices.reshape(shape)
 
 
+def latent_shape(op: Conv2d | Linear, n: int) -> tuple[int, int, int]:
+    """Shape ``(F, S, n)`` of an operation's latents in slices of ``n``.
+
+    Raises:
+        GraphError: ``n`` is not ``Kh*Kw`` for a K×K kernel, or not positive.
+    """
+    filters, channels, *kernel = weight_shape(op)
+    taps = int(np.prod(kernel, dtype=np.int64))
+    if is_pointwise(op):
+        if n < 1:
+            raise GraphError(f"slices of {n} input channels: expected at least 1")
+        return (filters, -(-channels // n), n)
+    if n != taps:
+        raise GraphError(f"slices of {n} for a kernel of {kernel[0]}×{kernel[1]}: expected {taps}")
+    return (filters, channels, n)
+
+
 def is_pointwise(op: Conv2d | Linear) -> bool:
     """Whether slices run over input channels (1×1 and linear) rather than over kernel taps."""
     return isinstance(op, Linear) or op.kernel == (1, 1)
 
 
-__all__ = ["decode_slices", "dense_weight", "is_pointwise", "unslice", "weight_shape"]
+__all__ = [
+    "decode_slices",
+    "dense_weight",
+    "is_pointwise",
+    "latent_shape",
+    "unslice",
+    "weight_shape",
+]

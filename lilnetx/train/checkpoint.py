@@ -51,8 +51,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: no such checkpoint") from error
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
         raise CheckpointError(
-            f"{path}: not a readable checkpoint ({str(error).splitlines()[0]}); "
-            "delete it and train again"
+            f"{path}: not a readable checkpoint ({_first_line(error)}); delete it and train again"
         ) from error
     if not isinstance(state, dict) or "lilnetx_checkpoint" not in state:
         raise CheckpointError(f"{path}: not a checkpoint of lilnetx train")
@@ -83,7 +82,7 @@ def restore(
             optimizer.load_state_dict(state["optimizer"])
     except (RuntimeError, ValueError, KeyError) as error:
         raise CheckpointError(
-            f"{path}: this checkpoint is of another network: {str(error).splitlines()[0]}"
+            f"{path}: this checkpoint is of another network: {_first_line(error)}"
         ) from error
 
 
@@ -96,3 +95,7 @@ def require_same_config(path: Path, stored: TrainConfig, wanted: TrainConfig) ->
             f"{path} was made with other settings ({'; '.join(differences)}): resume with the same "
             "settings, or train into another folder"
         )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

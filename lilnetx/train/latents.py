@@ -133,6 +133,14 @@ class LatentParametrization(nn.Module):
         original: Tensor = (phi.mT * self.unit).float().contiguous()
         return original
 
+    def get_extra_state(self) -> dict[str, Any]:
+        """The unit belongs to a checkpoint as much as the latents do."""
+        return {"unit": self.unit}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restores the unit."""
+        self.unit = float(state["unit"])
+
     def extra_repr(self) -> str:
         """Shown by ``print(model)``."""
         return f"weight_shape={self.weight_shape}, slice={self.length}"

@@ -1,0 +1,44 @@
+"""Scale and bias vectors on a fixed-point grid, so that they take few bits in the file."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lilnetx.errors import PackError
+
+MAX_SIDE_BITS = 24  # float32's own precision
+
+
+def snap(values: NDArray[np.floating], side_bits: int) -> NDArray[np.float32]:
+    """Rounds a vector to multiples of ``2**-e``, the finest grid that ``side_bits`` allow.
+
+    ``e`` is the largest integer for which all rounded magnitudes are below ``2**side_bits`` units,
+    so the error is at most about ``2**-side_bits`` of the largest magnitude. Zeros stay zero, and
+    a vector that was snapped before does not change.
+
+    Args:
+        values: float32 or float64, any shape, finite.
+        side_bits: Significant bits of the largest magnitude, 1 to 24; 0 only converts to float32.
+
+    Returns:
+        float32, the shape of ``values``.
+
+    Raises:
+        PackError: ``side_bits`` is out of range.
+    """
+    if not 0 <= side_bits <= MAX_SIDE_BITS:
+        raise PackError(f"side_bits is {side_bits}, expected 0 (float32) or 1 to {MAX_SIDE_BITS}")
+    largest = float(np.abs(values).max(initial=0.0))
+    if side_bits == 0 or largest == 0.0:
+        return values.astype(np.float32)
+    _, exponent = np.frexp(largest)  # largest < 2**exponent
+    shift = side_bits - int(exponent)
+    integers = np.rint(np.ldexp(values.astype(np.float64), shift))
+    if np.abs(integers).max() >= 2**side_bits:  # rounded up past the last bit
+        shift -= 1
+        integers = np.rint(np.ldexp(values.astype(np.float64), shift))
+    return np.ldexp(integers, -shift).astype(np.float32)
+
+
+__all__ = ["MAX_SIDE_BITS", "snap"]

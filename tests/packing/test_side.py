@@ -1,0 +1,43 @@
+"""The fixed-point grid of scale and bias."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lilnetx.errors import PackError
+from lilnetx.packing.side import snap
+
+
+@pytest.mark.parametrize("bits", [1, 5, 12, 24])
+@pytest.mark.parametrize("magnitude", [1e-30, 0.7, 0.9999, 1.0, 3e8])
+def test_grid_and_error(bits, magnitude):
+    rng = np.random.default_rng(bits)
+    values = (rng.uniform(-1, 1, 100) * magnitude).astype(np.float32)
+    values[:2] = magnitude, 0
+    snapped = snap(values, bits)
+    assert snapped.dtype == np.float32
+    assert snapped[1] == 0
+    assert np.abs(snapped - values).max() <= np.abs(values).max() * 2.0**-bits
+    # All values are multiples of one power of two, of which the largest takes all bits.
+    unit = 2.0 ** (np.frexp(np.abs(snapped).max().astype(np.float64))[1] - bits)
+    units = snapped.astype(np.float64) / unit
+    np.testing.assert_array_equal(units, np.rint(units))
+    assert 2 ** (bits - 1) <= np.abs(units).max() < 2**bits
+    np.testing.assert_array_equal(snap(snapped, bits), snapped)
+
+
+def test_zero_bits_keep_float32():
+    values = np.array([0.1, -3.3, 0], np.float64)
+    np.testing.assert_array_equal(snap(values, 0), values.astype(np.float32))
+
+
+def test_zeros_and_empty():
+    np.testing.assert_array_equal(snap(np.zeros(3, np.float32), 12), np.zeros(3))
+    assert snap(np.zeros(0, np.float32), 12).shape == (0,)
+
+
+@pytest.mark.parametrize("bits", [-1, 25])
+def test_bits_out_of_range(bits):
+    with pytest.raises(PackError, match="side_bits"):
+        snap(np.ones(3, np.float32), bits)

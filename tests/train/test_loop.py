@@ -1,0 +1,166 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed: training cannot be tested")
+
+from lilnetx.data import ImageDataset  # noqa: E402
+from lilnetx.errors import CheckpointError, OutputError, UsageError  # noqa: E402
+from lilnetx.train import loop  # noqa: E402
+from lilnetx.train.augment import augment  # noqa: E402
+from lilnetx.train.checkpoint import load_checkpoint, restore  # noqa: E402
+from lilnetx.train.config import TrainConfig  # noqa: E402
+
+CONFIG = TrainConfig(width=4, epochs=3, batch_size=16, validation=16, seed=5)
+
+
+def make_data(count: int = 96) -> ImageDataset:
+    """Classes that differ by which quarter of the image is bright."""
+    rng = np.random.default_rng(0)
+
+    def split(n: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = rng.integers(0, 4, n)
+        images = rng.integers(0, 80, (n, 1, 12, 12))
+        for image, label in zip(images, labels, strict=True):
+            row, column = divmod(int(label), 2)
+            image[0, 6 * row : 6 * row + 6, 6 * column : 6 * column + 6] += 150
+        return images.astype(np.uint8), labels.astype(np.int64)
+
+    train, test = split(count), split(40)
+    return ImageDataset("toy", tuple("abcd"), *train, *test, (0.3,), (0.25,))
+
+
+DATA = make_data()
+
+
+def weights(model) -> dict:
+    return {k: v.clone() for k, v in model.state_dict().items() if isinstance(v, torch.Tensor)}
+
+
+def assert_same_weights(first, second):
+    a, b = weights(first), weights(second)
+    assert a.keys() == b.keys()
+    for key in a:
+        torch.testing.assert_close(a[key], b[key], rtol=0, atol=0, msg=key)
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    return loop.train(CONFIG, DATA, folder, progress=False), folder
+
+
+def test_log_has_a_line_for_the_settings_each_epoch_and_the_result(whole_run):
+    trained, folder = whole_run
+    rows = [json.loads(line) for line in (folder / loop.LOG).read_text().splitlines()]
+    assert [row["event"] for row in rows] == ["config", "epoch", "epoch", "epoch", "final"]
+    assert rows[0]["seed"] == 5
+    assert {"loss", "validation_top1", "bits", "sparsity_kxk", "macs_left"} <= rows[1].keys()
+    assert rows[-1] == trained.result
+    assert rows[-1]["test_images"] == 40
+
+
+def test_an_interrupted_run_resumes_to_the_same_bits(whole_run, tmp_path, monkeypatch):
+    saved = loop.save_checkpoint
+
+    def save_then_die(path, config, facts, epoch, model, optimizer):
+        saved(path, config, facts, epoch, model, optimizer)
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "save_checkpoint", save_then_die)
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(CONFIG, DATA, tmp_path, progress=False)
+    monkeypatch.setattr(loop, "save_checkpoint", saved)
+    resumed = loop.train(CONFIG, DATA, tmp_path, progress=False)
+    assert_same_weights(resumed.model, whole_run[0].model)
+    assert resumed.result == whole_run[0].result
+
+
+def test_a_finished_run_is_not_trained_further(whole_run):
+    trained, folder = whole_run
+    again = loop.train(CONFIG, DATA, folder, progress=False)
+    assert_same_weights(again.model, trained.model)
+
+
+def test_training_learns_separable_classes(tmp_path):
+    config = dataclasses.replace(
+        CONFIG, epochs=12, learning_rate=0.004, rate=0.1, crop_padding=0, flip=False
+    )
+    assert loop.train(config, DATA, tmp_path, progress=False).result["test_top1"] >= 0.9
+
+
+def test_dense_baseline_has_no_latents(tmp_path):
+    config = dataclasses.replace(CONFIG, dense=True, epochs=1)
+    trained = loop.train(config, DATA, tmp_path, progress=False)
+    assert trained.handle is None
+    assert not any("parametrizations" in key for key in trained.model.state_dict())
+
+
+def test_a_checkpoint_of_other_settings_is_refused(whole_run):
+    other = dataclasses.replace(CONFIG, rate=2.0, epochs=4)
+    with pytest.raises(CheckpointError, match=r"epochs: 3 there, 4 here; rate: 1.0 there, 2.0"):
+        loop.train(other, DATA, whole_run[1], progress=False)
+
+
+def test_a_checkpoint_of_another_network_is_refused(whole_run):
+    path = whole_run[1] / loop.CHECKPOINT
+    wider, _ = loop.build_model(dataclasses.replace(CONFIG, width=8), DATA.facts)
+    with pytest.raises(CheckpointError, match="another network"):
+        restore(path, load_checkpoint(path), wider, None)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.99])
+def test_truncated_checkpoints_are_refused(whole_run, tmp_path, kept):
+    raw = (whole_run[1] / loop.CHECKPOINT).read_bytes()
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(raw[: int(kept * len(raw)) if isinstance(kept, float) else kept])
+    with pytest.raises(CheckpointError, match="not a readable checkpoint"):
+        load_checkpoint(path)
+
+
+def test_foreign_and_missing_checkpoints_are_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        load_checkpoint(tmp_path / "none.pt")
+    torch.save({"model": 1}, tmp_path / "foreign.pt")
+    with pytest.raises(CheckpointError, match="not a checkpoint of lilnetx"):
+        load_checkpoint(tmp_path / "foreign.pt")
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (print, ("ran",))
+
+    torch.save(Evil(), tmp_path / "evil.pt")
+    with pytest.raises(CheckpointError):
+        load_checkpoint(tmp_path / "evil.pt")
+
+
+@pytest.mark.parametrize(
+    "change", [{"epochs": 0}, {"validation": 96}, {"validation": 0}, {"precision": "fp8"}]
+)
+def test_settings_that_cannot_work_are_refused(tmp_path, change):
+    with pytest.raises(UsageError):
+        loop.train(dataclasses.replace(CONFIG, **change), DATA, tmp_path, progress=False)
+
+
+def test_an_unwritable_folder_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        loop.train(CONFIG, DATA, tmp_path / "file" / "run", progress=False)
+
+
+def test_augmentation_shifts_within_the_padding_and_mirrors():
+    images = torch.zeros(400, 1, 9, 9)
+    images[:, 0, 4, 2] = 1
+    out = augment(images, 2, True, torch.Generator().manual_seed(0))
+    rows, columns = out.sum(3).argmax(2).flatten(), out.sum(2).argmax(2).flatten()
+    assert (out.sum((1, 2, 3)) == 1).all()
+    assert set(rows.tolist()) == {2, 3, 4, 5, 6}
+    # Column 2 moves by -2..2, and mirrored images start from column 6.
+    assert set(columns.tolist()) == set(range(9))
+    still = augment(images, 0, False, torch.Generator().manual_seed(0))
+    assert torch.equal(still, images)
