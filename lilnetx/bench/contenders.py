@@ -1,4 +1,4 @@
-"""The dense engines that a ``.lnx`` file is timed against, each with the settings that suit it best."""
+"""The dense engines that a ``.lnx`` file is timed against, each with its best settings."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _torch(graph: Graph, x: Array, threads: int) -> Contender:
 
     def caller(layout: str) -> Callable[[], NDArray[Any]]:
         image = len(graph.input_shape) == 3
-        placed = model.to(memory_format=layouts[layout])
+        placed = model.to(memory_format=layouts[layout])  # type: ignore[call-overload]
         tensor = torch.from_numpy(x)
         tensor = tensor.contiguous(memory_format=layouts[layout]) if image else tensor
 

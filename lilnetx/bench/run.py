@@ -274,7 +274,7 @@ def _require(name: str, error: float, limit: float) -> None:
 def _profile(session: Session, x: NDArray[np.float32]) -> tuple[LayerRow, ...]:
     steps = session.profile(x, repeats=_PROFILE_REPEATS)
     macs = {layer.name: layer.macs for layer in layer_stats(session.graph)}
-    total = sum(step.ms for step in steps)
+    total = float(sum(step.ms for step in steps))
     rows = []
     for step in steps:
         flops = 2 * macs[step.name] * len(x) if step.name in macs else None

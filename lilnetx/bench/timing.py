@@ -15,7 +15,7 @@ Call = Callable[[], object]
 _WARM_UP_ROUNDS = 3
 # Shorter measurements would be mostly the clock and the loop.
 _MIN_MEASUREMENT_MS = 2.0
-# A longer call passes through more data than the caches hold, so the call before it changes nothing.
+# A longer call passes through more data than caches hold, so the call before it changes nothing.
 _WARM_CALL_BELOW_MS = 20.0
 
 
@@ -49,8 +49,8 @@ def alternate(
     """Time contenders in turns, so that whatever disturbs the machine disturbs all of them.
 
     Each round measures every contender once, in a new random order. A measurement is as many calls
-    as last at least 2 ms. An untimed call goes before it, so that a short call finds its data in the
-    caches whoever came before; calls of 20 ms and more do without it.
+    as last at least 2 ms. An untimed call goes before it, so that a short call finds its data in
+    the caches whoever came before; calls of 20 ms and more do without it.
 
     Args:
         contenders: Name to what is timed.

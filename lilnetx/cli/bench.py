@@ -55,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
         cores=args.pin,
         seed=args.seed,
     )
-    report = run_benchmark(args.file, options, command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    report = run_benchmark(args.file, options, command=command)
     if args.json is not None:
         write_json(report, args.json)
     if args.csv is not None:

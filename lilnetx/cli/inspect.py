@@ -70,7 +70,7 @@ def _as_text(path: Path, summary: FileSummary) -> str:
         ("size", f"{format_bytes(summary.file_bytes)}, 1/{ratio:.1f} of dense float32"),
         ("sections", sections),
         ("input", " x ".join(map(str, summary.input_shape))),
-        ("parameters", f"{summary.parameters:,} ({format_bytes(summary.dense_fp32_bytes)} float32)"),
+        ("parameters", f"{summary.parameters:,}: {format_bytes(summary.dense_fp32_bytes)} dense"),
         ("zero slices, KxK", format_share(summary.zero_slices_kxk, summary.slices_kxk)),
         ("zero slices, 1x1", format_share(summary.zero_slices_1x1, summary.slices_1x1)),
         ("multiply-adds left", format_share(summary.macs_left, summary.macs)),

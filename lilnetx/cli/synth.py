@@ -53,9 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from lilnetx.format import write_lnx
     from lilnetx.packing.synth import synth
 
-    graph = synth(
-        args.architecture, density=args.density, slice_1x1=args.slice_1x1, seed=args.seed
-    )
+    graph = synth(args.architecture, density=args.density, slice_1x1=args.slice_1x1, seed=args.seed)
     size = write_lnx(graph, args.output)
     print(f"{args.output}: {format_bytes(size)}, SYNTHETIC weights: for timing only")
     return EXIT_OK

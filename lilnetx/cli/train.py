@@ -107,7 +107,10 @@ def _attribute_docs(cls: type[Any]) -> dict[str, str]:
     """The ``Attributes:`` of a class's docstring, by name, each on one line."""
     section = (inspect.getdoc(cls) or "").partition("Attributes:")[2]
     found = re.findall(r"^    (\w+): (.*(?:\n {6,}.*)*)", section, re.MULTILINE)
-    texts = {name: re.sub(r":\w+:`[~.]?([^`]+)`|`+", r"\1", text) for name, text in found}
+    # Cross references mean nothing on a terminal.
+    texts = {
+        name: re.sub(r" \(see [^)]*\)|:\w+:`[~.]?([^`]+)`|`+", r"\1", text) for name, text in found
+    }
     return {name: " ".join(text.split()).rstrip(".") for name, text in texts.items()}
 
 
