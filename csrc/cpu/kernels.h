@@ -1,0 +1,127 @@
+// What the executor hands to the kernels of one instruction set: raw pointers and sizes.
+//
+// Layout of activations: a channel is a plane of rows of row_stride floats; image column x is at
+// index x, and the rest of the row is a zero gap. Rows of zeros lie above and below. So a tap of a
+// convolution is one flat shift of the whole plane: column -1 is the gap of the row before. A value
+// is addressed by its pixel (0, 0) of channel 0; kernels write zeros into the gaps of their outputs
+// and leave the zero rows alone.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "lnx/isa.h"
+
+namespace lnx {
+
+// A sparse convolution with stride 1 over `in`, whose rows have the output's row stride: either an
+// activation or the planes that `stage` made of one.
+//
+// Slices are stored by channel block, in it by unit (a filter, or a block of filters), in it by
+// channel: those of unit u in block b are ptr[b * units + u] up to ptr[b * units + u + 1].
+struct ConvArgs {
+  const float* in;
+  int64_t channel_stride;   // floats between channels of `in`
+  const int32_t* taps;      // flat offset of each tap from the output position, num_taps of them
+  int num_taps;             //
+  const uint32_t* ptr;      // blocks * units + 1
+  const uint16_t* channel;  // input channel of each slice, less block * block_channels
+  const float* values;      // num_taps weights a slice (times filter_block, innermost, if blocked)
+  int blocks;
+  int block_channels;
+  int units;
+  int filters;
+  int height;      // rows of the output
+  int row_stride;  // floats, of input and output
+  bool full_rows;  // whether tiles that span whole rows may take the columns beside them as zero
+  int tile_rows;   // rows a tile (row kernels only)
+  int tile;        // vectors a tile; of each row in row kernels
+  float* out;
+  int64_t out_stride;     // floats between channels of `out` and of `residual`
+  const float* residual;  // added before the ReLU, or null
+  const float* bias;      // one a filter
+  const uint8_t* mask;    // bit p % 8 of byte p / 8: whether flat output position p is a pixel
+  bool relu;
+};
+
+// Splits an image into planes in which a strided convolution is one with stride 1: plane
+// (phase, kx), row j, column x holds row (j + first_row) * stride_h + phase, column
+// x * stride_w + shift[kx] of the input, or zero outside of it.
+struct StageArgs {
+  const float* in;
+  int64_t in_stride;
+  int in_height, in_width, in_row_stride;
+  int stride_h, stride_w;
+  int first_row;
+  const int32_t* phases;  // num_phases of them
+  int num_phases;
+  const int32_t* shifts;  // num_shifts of them
+  int num_shifts;
+  bool zero_gaps;  // whether the gaps of the input are as wide as the columns outside that are read
+  float* out;
+  int64_t out_stride;    // floats between channels
+  int64_t plane_stride;  // floats between planes
+  int rows, width, row_stride;
+};
+
+struct PoolArgs {
+  const float* in;
+  int64_t in_stride;
+  int in_height, in_width, in_row_stride;
+  float* out;
+  int64_t out_stride;
+  int out_height, out_width, out_row_stride;
+  int kernel_h, kernel_w, stride_h, stride_w, padding_h, padding_w;
+  bool average;
+  const float* row_scale;     // average: 1 / rows counted, one an output row
+  const float* column_scale;  // average: 1 / columns counted, rounded up to 16 columns
+  const uint8_t* mask;        // of one output row, rounded up to 16 columns
+  float* buffer;              // one row, with padding_w floats of the neutral element before it
+};
+
+// y = W x + b on a vector x that is padded by zeros to a multiple of 16 floats.
+struct LinearArgs {
+  const float* x;
+  int64_t columns;          // dense: floats in a row of `values`, a multiple of 16
+  const uint32_t* ptr;      // sparse: filters + 1
+  const uint32_t* channel;  // sparse: the column of each value
+  const float* values;
+  const float* bias;
+  bool relu;
+  float* y;
+};
+
+// All kernels of one instruction set. Ranges are half-open: channels, filters or units.
+struct KernelTable {
+  IsaTraits traits;
+  void (*conv_flat)(const ConvArgs&, int begin, int end);
+  void (*conv_flat_blocked)(const ConvArgs&, int begin, int end);
+  void (*conv_rows3x3)(const ConvArgs&, int begin, int end);
+  void (*conv_rows3x3s2)(const ConvArgs&, int begin, int end);
+  void (*conv_pairs3x3)(const ConvArgs&, int begin, int end);  // null unless lanes == 16
+  void (*stage)(const StageArgs&, int begin, int end);
+  void (*pool)(const PoolArgs&, int begin, int end);
+  // Mean of `count` floats at each in + c * in_stride, of which `pixels` are not in gaps.
+  void (*global_average)(const float* in, int64_t in_stride, int64_t count, int pixels, float* out,
+                         int64_t out_stride, int begin, int end);
+  // b may be null. `count` is rounded up to a multiple of the vector.
+  void (*add_relu)(const float* a, const float* b, float* out, int64_t count, bool relu);
+  void (*linear_dense)(const LinearArgs&, int begin, int end);
+  void (*linear_sparse)(const LinearArgs&, int begin, int end);
+};
+
+const KernelTable& kernels(Isa isa);
+
+namespace portable {
+extern const KernelTable kTable;
+}
+#if LNX_X86
+namespace avx2 {
+extern const KernelTable kTable;
+}
+namespace avx512 {
+extern const KernelTable kTable;
+}
+#endif
+
+}  // namespace lnx

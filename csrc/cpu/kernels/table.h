@@ -1,0 +1,34 @@
+// The last part of each instruction set's source: its table of kernels.
+#pragma once
+
+#include "cpu/kernels/conv3x3.h"
+#include "cpu/kernels/conv_flat.h"
+#include "cpu/kernels/dense.h"
+#include "cpu/kernels/pool.h"
+#include "cpu/kernels/stage.h"
+
+#ifdef LNX_HAS_PAIRS
+#include "cpu/kernels/conv3x3_pairs.h"
+#define LNX_PAIRS conv_pairs3x3
+#else
+#define LNX_PAIRS nullptr
+#endif
+
+namespace lnx::LNX_ISA {
+
+const KernelTable kTable = {
+    {kLanes, kFlatTile, kFlatTileBlocked, kFilterBlock, kRowsTile, kRowsMax, kRowVectorsMax},
+    conv_flat,
+    conv_flat_blocked,
+    conv_rows3x3,
+    conv_rows3x3s2,
+    LNX_PAIRS,
+    stage,
+    pool,
+    global_average,
+    add_relu,
+    linear_dense,
+    linear_sparse,
+};
+
+}  // namespace lnx::LNX_ISA

@@ -1,0 +1,3 @@
+#include "cpu/vec_avx2.h"
+//
+#include "cpu/kernels/table.h"

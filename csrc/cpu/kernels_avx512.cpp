@@ -1,0 +1,3 @@
+#include "cpu/vec_avx512.h"
+//
+#include "cpu/kernels/table.h"

@@ -1,0 +1,3 @@
+#include "cpu/vec_portable.h"
+//
+#include "cpu/kernels/table.h"

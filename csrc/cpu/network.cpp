@@ -1,0 +1,275 @@
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+
+#include "cpu/aligned_buffer.h"
+#include "cpu/step.h"
+#include "lnx/runtime.h"
+
+namespace lnx {
+
+struct Network::State {
+  State(Isa isa, int threads, int64_t arena_floats, int64_t scratch_floats)
+      : kernels(lnx::kernels(isa)),
+        arena_floats(arena_floats),
+        scratch_floats(scratch_floats),
+        pool(threads) {
+    add_memory();
+  }
+
+  struct Memory {
+    AlignedBuffer<float> arena, scratch;
+  };
+
+  void add_memory() {
+    memory.push_back({AlignedBuffer<float>(arena_floats), AlignedBuffer<float>(scratch_floats)});
+  }
+
+  void check(bool good, const std::string& what) const {
+    if (!good) throw std::invalid_argument("step " + std::to_string(steps.size()) + ": " + what);
+  }
+
+  // Pixels of the image, and `reach` floats around them, must lie in the arena.
+  void check_image(const Image& i, int64_t reach) const {
+    check(i.channels > 0 && i.height > 0 && i.width > 0 && i.width <= i.row_stride &&
+              i.row_stride % 8 == 0 && i.channel_stride % 16 == 0 && i.offset % 16 == 0 &&
+              i.channel_stride >= (int64_t{i.height} * i.row_stride + 15) / 16 * 16,
+          "image contradicts itself");
+    const int64_t end = i.offset + i.channels * i.channel_stride;
+    check(i.offset >= reach && end + reach <= arena_floats, "image outside the arena");
+  }
+
+  void check_vector(const Image& i) const {
+    check_image(i, 0);
+    check(i.channels == 1 && i.height == 1, "not a vector");
+  }
+
+  static bool same_layout(const Image& a, const Image& b) {
+    return a.channels == b.channels && a.height == b.height && a.width == b.width &&
+           a.row_stride == b.row_stride && a.channel_stride == b.channel_stride;
+  }
+
+  Frame frame(Memory& m, const float* x, int64_t image, float* const* outputs) {
+    return Frame{m.arena.data(), m.scratch.data(), x + image * input_floats, outputs, image, 0, 1, 0,
+                 &pool.barrier()};
+  }
+
+  const KernelTable& kernels;
+  const int64_t arena_floats, scratch_floats;
+  int64_t input_floats = 0;
+  std::vector<int64_t> output_floats;
+  std::vector<std::unique_ptr<Step>> steps;
+  std::vector<Memory> memory;  // one, or one for each thread
+  ThreadPool pool;
+  std::mutex mutex;
+};
+
+namespace {
+
+int64_t floats_of(const Image& i) { return int64_t{i.channels} * i.height * i.width; }
+
+// How far from its own pixels a kernel may read: taps above and below, a vector to each side, and
+// the vectors that strided loads run past the end.
+int64_t reach_of(const ConvSpec& s) {
+  const Window& w = s.window;
+  const int64_t rows = s.staged ? 1 : w.padding_h + 1;
+  return rows * s.in.row_stride + w.padding_w + 32 * w.stride_w + 64;
+}
+
+}  // namespace
+
+Network::Network(Isa isa, int threads, int64_t arena_floats, int64_t scratch_floats)
+    : state_(std::make_unique<State>(isa, threads, arena_floats, scratch_floats)) {}
+
+Network::~Network() = default;
+
+void Network::add_input(const Image& to) {
+  state_->check_image(to, 0);
+  state_->input_floats = floats_of(to);
+  state_->steps.push_back(make_input_step(to));
+}
+
+void Network::add_conv(const ConvSpec& s, const SliceShape& shape, const PackedSlices& slices) {
+  State& state = *state_;
+  const IsaTraits& traits = state.kernels.traits;
+  const Window& w = s.window;
+  state.check_image(s.in, reach_of(s));
+  state.check_image(s.out, 64);
+  if (s.has_residual) {
+    state.check_image(s.residual, 64);
+    state.check(State::same_layout(s.out, s.residual), "residual is not laid out as the output");
+  }
+  state.check(static_cast<int64_t>(s.bias.size()) == s.out.channels &&
+                  shape.filters == s.out.channels && shape.channels == s.in.channels,
+              "weight, bias and images differ in channels");
+  const bool pointwise = shape.channels_per_slice > 1 || shape.length == 1;
+  state.check((pointwise ? 1 : shape.length) == w.kernel_h * w.kernel_w,
+              "slices do not have the kernel's length");
+  if (s.staged) {
+    state.check(stage_floats(s) + 64 <= state.scratch_floats, "planes outside the scratch");
+  } else {
+    state.check(w.stride_h == 1 && w.stride_w == 1 && s.in.row_stride == s.out.row_stride &&
+                    s.in.row_stride - s.in.width >= w.padding_w,
+                "only staged convolutions change stride or layout");
+  }
+  const bool is3x3 = w.kernel_h == 3 && w.kernel_w == 3;
+  const bool undilated = w.dilation_h == 1 && w.dilation_w == 1;
+  const int lanes = traits.lanes;
+  bool tile_fits = s.tile >= 1;
+  switch (s.kernel) {
+    case ConvKernel::kFlat:
+      tile_fits &= s.tile <= traits.flat_tile;
+      break;
+    case ConvKernel::kFlatBlocked:
+      tile_fits &= s.tile <= traits.flat_tile_blocked;
+      break;
+    case ConvKernel::kRows3x3:
+    case ConvKernel::kRows3x3s2:
+      state.check(is3x3 && undilated && s.out.row_stride % lanes == 0 &&
+                      (s.kernel == ConvKernel::kRows3x3 ? !s.staged
+                                                        : s.staged && w.stride_h == 2),
+                  "the row kernel cannot do this convolution");
+      tile_fits &= s.tile <= traits.row_vectors_max && s.tile_rows >= 1 &&
+                   s.tile_rows <= traits.rows_max && s.tile_rows * s.tile <= traits.rows_tile;
+      break;
+    case ConvKernel::kPairs3x3:
+      state.check(is3x3 && undilated && !s.staged && w.padding_h == 1 && w.padding_w == 1 &&
+                      s.out.row_stride == 8 && s.in.width < 8 && state.kernels.conv_pairs3x3,
+                  "the pairs kernel cannot do this convolution");
+      break;
+  }
+  state.check(tile_fits, "no kernel has this tile");
+  state.steps.push_back(make_conv_step(state.kernels, threads(), s, shape, slices));
+}
+
+void Network::add_pool(const PoolSpec& s) {
+  state_->check_image(s.in, 64);
+  state_->check_image(s.out, 64);
+  state_->check(s.in.channels == s.out.channels, "pooling keeps the channels");
+  state_->steps.push_back(make_pool_step(state_->kernels, threads(), s));
+}
+
+void Network::add_global_average(const Image& in, const Image& out) {
+  state_->check_image(in, 64);
+  state_->check_image(out, 0);
+  state_->check(in.channels == out.channels, "pooling keeps the channels");
+  state_->steps.push_back(make_global_average_step(state_->kernels, in, out));
+}
+
+void Network::add_elementwise(const Image& a, const Image* b, const Image& out, bool relu) {
+  state_->check_image(a, 64);
+  state_->check_image(out, 64);
+  state_->check(State::same_layout(a, out) && (!b || State::same_layout(*b, out)),
+                "operands are laid out differently");
+  state_->check(b || relu, "nothing to do");
+  if (b) state_->check_image(*b, 64);
+  state_->steps.push_back(make_elementwise_step(state_->kernels, a, b, out, relu));
+}
+
+void Network::add_flatten(const Image& in, const Image& out) {
+  state_->check_image(in, 0);
+  state_->check_vector(out);
+  state_->check(floats_of(in) == floats_of(out), "sizes differ");
+  state_->steps.push_back(make_flatten_step(in, out));
+}
+
+void Network::add_linear(const Image& in, const Image& out, const SliceShape& shape,
+                         const PackedSlices& slices, const std::vector<float>& bias, bool relu,
+                         bool dense) {
+  state_->check_vector(in);
+  state_->check_vector(out);
+  state_->check(static_cast<int64_t>(bias.size()) == out.width && shape.filters == out.width &&
+                    shape.channels == in.width,
+                "weight, bias and vectors differ in length");
+  state_->steps.push_back(
+      make_linear_step(state_->kernels, in, out, shape, slices, bias, relu, dense));
+}
+
+void Network::add_softmax(const Image& in, const Image& out) {
+  state_->check_vector(in);
+  state_->check_vector(out);
+  state_->check(in.width == out.width, "sizes differ");
+  state_->steps.push_back(make_softmax_step(in, out));
+}
+
+void Network::add_output(const Image& from) {
+  state_->check_image(from, 0);
+  state_->steps.push_back(
+      make_output_step(from, static_cast<int>(state_->output_floats.size())));
+  state_->output_floats.push_back(floats_of(from));
+}
+
+void Network::run(const float* x, int64_t batch, float* const* outputs) {
+  State& state = *state_;
+  std::lock_guard<std::mutex> lock(state.mutex);
+  if (threads() == 1) {
+    for (int64_t i = 0; i < batch; ++i) {
+      const Frame frame = state.frame(state.memory[0], x, i, outputs);
+      for (const auto& step : state.steps) step->run(frame);
+    }
+    return;
+  }
+  if (batch >= threads()) {
+    while (static_cast<int>(state.memory.size()) < threads()) state.add_memory();
+    std::atomic<int64_t> next{0};
+    state.pool.run([&](int worker) {
+      for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < batch;) {
+        Frame frame = state.frame(state.memory[worker], x, i, outputs);
+        frame.worker = worker;
+        for (const auto& step : state.steps) step->run(frame);
+      }
+    });
+    return;
+  }
+  state.pool.run([&](int member) {
+    for (int64_t i = 0; i < batch; ++i) {
+      Frame frame = state.frame(state.memory[0], x, i, outputs);
+      frame.member = frame.worker = member;
+      frame.members = threads();
+      for (const auto& step : state.steps) {
+        step->run(frame);
+        frame.wait();
+      }
+    }
+  });
+}
+
+std::vector<double> Network::profile(const float* x, int64_t batch, int repeats) {
+  State& state = *state_;
+  std::lock_guard<std::mutex> lock(state.mutex);
+  std::vector<std::vector<float>> storage;
+  std::vector<float*> outputs;
+  for (int64_t floats : state.output_floats) {
+    storage.emplace_back(floats * batch);
+    outputs.push_back(storage.back().data());
+  }
+  const int64_t steps = num_steps();
+  std::vector<double> seconds(repeats * steps, 0.0);
+  state.pool.run([&](int member) {
+    for (int r = 0; r < repeats; ++r) {
+      for (int64_t i = 0; i < batch; ++i) {
+        Frame frame = state.frame(state.memory[0], x, i, outputs.data());
+        frame.member = frame.worker = member;
+        frame.members = threads();
+        for (int64_t s = 0; s < steps; ++s) {
+          const auto start = std::chrono::steady_clock::now();
+          state.steps[s]->run(frame);
+          frame.wait();
+          const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
+          if (member == 0) seconds[r * steps + s] += spent.count();
+        }
+      }
+    }
+  });
+  return seconds;
+}
+
+int64_t Network::num_steps() const { return static_cast<int64_t>(state_->steps.size()); }
+int64_t Network::input_floats() const { return state_->input_floats; }
+int64_t Network::output_floats(int64_t i) const { return state_->output_floats.at(i); }
+int64_t Network::num_outputs() const { return static_cast<int64_t>(state_->output_floats.size()); }
+int Network::threads() const { return state_->pool.members(); }
+
+}  // namespace lnx

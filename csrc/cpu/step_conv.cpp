@@ -1,0 +1,219 @@
+#include <algorithm>
+#include <map>
+
+#include "cpu/aligned_buffer.h"
+#include "cpu/step.h"
+#include "cpu/tiled_slices.h"
+
+namespace lnx {
+namespace {
+
+int floor_div(int a, int b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); }
+
+int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+// Geometry of the planes that a staged convolution reads: one for each vertical phase in use and
+// each column of taps. With the columns' shifts in the planes, taps differ by whole rows only, and
+// their loads stay aligned.
+struct Stage {
+  std::vector<int32_t> phases, shifts, taps;
+  int first_row = 0, rows = 0;
+  int64_t plane_stride = 0;
+  int64_t channel_stride = 0;
+
+  Stage(const Window& w, const Image& out) {
+    int last_row = 0;
+    std::map<int, int> phase_index;
+    for (int ky = 0; ky < w.kernel_h; ++ky) {
+      const int shift = ky * w.dilation_h - w.padding_h;
+      const int row = floor_div(shift, w.stride_h);
+      const int phase = shift - row * w.stride_h;
+      if (phase_index.emplace(phase, static_cast<int>(phases.size())).second)
+        phases.push_back(phase);
+      first_row = ky == 0 ? row : std::min(first_row, row);
+      last_row = ky == 0 ? row : std::max(last_row, row);
+    }
+    for (int kx = 0; kx < w.kernel_w; ++kx) shifts.push_back(kx * w.dilation_w - w.padding_w);
+    rows = out.height + last_row - first_row;
+    plane_stride = round_up(int64_t{rows} * out.row_stride, 16);
+    channel_stride = plane_stride * static_cast<int64_t>(phases.size() * shifts.size());
+    for (int ky = 0; ky < w.kernel_h; ++ky) {
+      const int shift = ky * w.dilation_h - w.padding_h;
+      const int row = floor_div(shift, w.stride_h);
+      const int phase = phase_index[shift - row * w.stride_h];
+      for (int kx = 0; kx < w.kernel_w; ++kx)
+        taps.push_back(static_cast<int32_t>((phase * w.kernel_w + kx) * plane_stride +
+                                            int64_t{row - first_row} * out.row_stride));
+    }
+  }
+};
+
+std::vector<int32_t> direct_taps(const Window& w, int row_stride) {
+  std::vector<int32_t> taps;
+  for (int ky = 0; ky < w.kernel_h; ++ky)
+    for (int kx = 0; kx < w.kernel_w; ++kx)
+      taps.push_back((ky * w.dilation_h - w.padding_h) * row_stride + kx * w.dilation_w -
+                     w.padding_w);
+  return taps;
+}
+
+// Bit p % 8 of byte p / 8 is set where flat position p of the output is a pixel.
+std::vector<uint8_t> pixel_mask(const Image& image) {
+  const int64_t floats = round_up(int64_t{image.height} * image.row_stride, 16);
+  std::vector<uint8_t> mask(floats / 8 + 8, 0);
+  for (int y = 0; y < image.height; ++y)
+    for (int x = 0; x < image.width; ++x) {
+      const int64_t p = int64_t{y} * image.row_stride + x;
+      mask[p / 8] = static_cast<uint8_t>(mask[p / 8] | 1 << p % 8);
+    }
+  return mask;
+}
+
+template <typename T>
+AlignedBuffer<T> aligned_copy(const std::vector<T>& from) {
+  AlignedBuffer<T> to(from.size());
+  std::copy(from.begin(), from.end(), to.data());
+  return to;
+}
+
+class ConvStep : public Step {
+ public:
+  ConvStep(const KernelTable& kernels, int threads, const ConvSpec& spec, const SliceShape& shape,
+           const PackedSlices& packed)
+      : kernels_(kernels),
+        spec_(spec),
+        stage_(spec.window, spec.out),
+        taps_(spec.staged ? stage_.taps : direct_taps(spec.window, spec.out.row_stride)),
+        mask_(pixel_mask(spec.out)) {
+    const bool blocked = spec.kernel == ConvKernel::kFlatBlocked;
+    const TiledSlices tiled =
+        tile_slices(packed, shape, spec.block_channels, blocked ? kernels.traits.filter_block : 1);
+    ptr_ = aligned_copy(tiled.ptr);
+    channel_ = aligned_copy(tiled.channel);
+    values_ = aligned_copy(tiled.values);
+    blocks_ = tiled.blocks;
+    units_ = tiled.units;
+    share_units(tiled, threads);
+    switch (spec.kernel) {
+      case ConvKernel::kFlat:
+        conv_ = kernels.conv_flat;
+        break;
+      case ConvKernel::kFlatBlocked:
+        conv_ = kernels.conv_flat_blocked;
+        break;
+      case ConvKernel::kRows3x3:
+        conv_ = kernels.conv_rows3x3;
+        break;
+      case ConvKernel::kRows3x3s2:
+        conv_ = kernels.conv_rows3x3s2;
+        break;
+      case ConvKernel::kPairs3x3:
+        conv_ = kernels.conv_pairs3x3;
+        break;
+    }
+  }
+
+  void run(const Frame& frame) const override {
+    const float* in = frame.arena + spec_.in.offset;
+    int64_t channel_stride = spec_.in.channel_stride;
+    if (spec_.staged) {
+      run_stage(frame);
+      frame.wait();
+      in = frame.scratch;
+      channel_stride = stage_.channel_stride;
+    }
+    ConvArgs a{};
+    a.in = in;
+    a.channel_stride = channel_stride;
+    a.taps = taps_.data();
+    a.num_taps = static_cast<int>(taps_.size());
+    a.ptr = ptr_.data();
+    a.channel = channel_.data();
+    a.values = values_.data();
+    a.blocks = blocks_;
+    a.block_channels = spec_.block_channels;
+    a.units = units_;
+    a.filters = spec_.out.channels;
+    a.height = spec_.out.height;
+    a.row_stride = spec_.out.row_stride;
+    a.full_rows = !spec_.staged && spec_.window.padding_w == 1 &&
+                  spec_.in.width < spec_.in.row_stride && spec_.out.width < spec_.out.row_stride;
+    a.tile_rows = spec_.tile_rows;
+    a.tile = spec_.tile;
+    a.out = frame.arena + spec_.out.offset;
+    a.out_stride = spec_.out.channel_stride;
+    a.residual = spec_.has_residual ? frame.arena + spec_.residual.offset : nullptr;
+    a.bias = spec_.bias.data();
+    a.mask = mask_.data();
+    a.relu = spec_.relu;
+    if (frame.members == 1) {
+      conv_(a, 0, units_);
+    } else {
+      conv_(a, share_[frame.member], share_[frame.member + 1]);
+    }
+  }
+
+ private:
+  // Splits units so that all threads get about as many slices; a unit itself costs about one.
+  void share_units(const TiledSlices& tiled, int threads) {
+    std::vector<int64_t> before(units_ + 1, 0);
+    for (int u = 0; u < units_; ++u) before[u + 1] = before[u] + tiled.unit_slices(u) + 1;
+    share_.push_back(0);
+    for (int t = 1; t <= threads; ++t) {
+      const int64_t target = before[units_] * t / threads;
+      share_.push_back(static_cast<int>(
+          std::lower_bound(before.begin(), before.end(), target) - before.begin()));
+    }
+  }
+
+  void run_stage(const Frame& frame) const {
+    const Image& in = spec_.in;
+    StageArgs a{};
+    a.in = frame.arena + in.offset;
+    a.in_stride = in.channel_stride;
+    a.in_height = in.height;
+    a.in_width = in.width;
+    a.in_row_stride = in.row_stride;
+    a.stride_h = spec_.window.stride_h;
+    a.stride_w = spec_.window.stride_w;
+    a.first_row = stage_.first_row;
+    a.phases = stage_.phases.data();
+    a.num_phases = static_cast<int>(stage_.phases.size());
+    a.shifts = stage_.shifts.data();
+    a.num_shifts = static_cast<int>(stage_.shifts.size());
+    a.zero_gaps = in.row_stride - in.width >= spec_.window.padding_w;
+    a.out = frame.scratch;
+    a.out_stride = stage_.channel_stride;
+    a.plane_stride = stage_.plane_stride;
+    a.rows = stage_.rows;
+    a.width = spec_.out.width;
+    a.row_stride = spec_.out.row_stride;
+    const Range channels(in.channels, frame);
+    kernels_.stage(a, channels.begin, channels.end);
+  }
+
+  const KernelTable& kernels_;
+  const ConvSpec spec_;
+  const Stage stage_;
+  const std::vector<int32_t> taps_;
+  const std::vector<uint8_t> mask_;
+  AlignedBuffer<uint32_t> ptr_;
+  AlignedBuffer<uint16_t> channel_;
+  AlignedBuffer<float> values_;
+  int blocks_ = 0, units_ = 0;
+  std::vector<int> share_;
+  void (*conv_)(const ConvArgs&, int, int) = nullptr;
+};
+
+}  // namespace
+
+int64_t stage_floats(const ConvSpec& spec) {
+  return spec.in.channels * Stage(spec.window, spec.out).channel_stride;
+}
+
+std::unique_ptr<Step> make_conv_step(const KernelTable& kernels, int threads, const ConvSpec& spec,
+                                     const SliceShape& shape, const PackedSlices& slices) {
+  return std::make_unique<ConvStep>(kernels, threads, spec, shape, slices);
+}
+
+}  // namespace lnx

@@ -1,0 +1,54 @@
+// The vector type of the AVX2 build: 8 floats. See vec_avx512.h for what each function does.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#define LNX_ISA avx2
+#define LNX_INLINE static inline __attribute__((always_inline))
+
+namespace lnx::avx2 {
+
+using Vec = __m256;
+constexpr int kLanes = 8;
+
+// 16 registers: fewer accumulators than with AVX-512.
+constexpr int kFlatTile = 12;
+constexpr int kFlatTileBlocked = 3;
+constexpr int kRowsTile = 8;
+constexpr int kRowsMax = 8;
+
+LNX_INLINE Vec zero() { return _mm256_setzero_ps(); }
+LNX_INLINE Vec set1(float x) { return _mm256_set1_ps(x); }
+LNX_INLINE Vec load(const float* p) { return _mm256_loadu_ps(p); }
+LNX_INLINE void store(float* p, Vec v) { _mm256_storeu_ps(p, v); }
+LNX_INLINE Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
+LNX_INLINE Vec mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
+LNX_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
+LNX_INLINE Vec max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
+
+LNX_INLINE Vec left(Vec prev, Vec cur) {
+  const __m256i across = _mm256_castps_si256(_mm256_permute2f128_ps(prev, cur, 0x21));
+  return _mm256_castsi256_ps(_mm256_alignr_epi8(_mm256_castps_si256(cur), across, 12));
+}
+LNX_INLINE Vec right(Vec cur, Vec next) {
+  const __m256i across = _mm256_castps_si256(_mm256_permute2f128_ps(cur, next, 0x21));
+  return _mm256_castsi256_ps(_mm256_alignr_epi8(across, _mm256_castps_si256(cur), 4));
+}
+LNX_INLINE Vec even(Vec a, Vec b) {
+  const __m256d mixed = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88));
+  return _mm256_castpd_ps(_mm256_permute4x64_pd(mixed, 0xD8));
+}
+LNX_INLINE Vec keep(Vec v, const uint8_t* mask, int64_t position) {
+  const __m256i bit = _mm256_set_epi32(128, 64, 32, 16, 8, 4, 2, 1);
+  const __m256i bits = _mm256_and_si256(_mm256_set1_epi32(mask[position / 8]), bit);
+  return _mm256_and_ps(v, _mm256_castsi256_ps(_mm256_cmpeq_epi32(bits, bit)));
+}
+LNX_INLINE float sum(Vec v) {
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+
+}  // namespace lnx::avx2

@@ -1,0 +1,61 @@
+// The vector type of the AVX-512 build: 16 floats. Every vec_*.h defines the same functions in a
+// namespace of its own, so that the linker cannot merge code of different instruction sets.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+#include <cstring>
+
+#define LNX_ISA avx512
+#define LNX_HAS_PAIRS  // two 8-float rows fit one vector
+#define LNX_INLINE static inline __attribute__((always_inline))
+
+namespace lnx::avx512 {
+
+using Vec = __m512;
+constexpr int kLanes = 16;
+
+// Register tiles: 32 registers hold the accumulators and the weights of a slice beside them.
+constexpr int kFlatTile = 14;
+constexpr int kFlatTileBlocked = 6;
+constexpr int kRowsTile = 16;
+constexpr int kRowsMax = 14;
+
+LNX_INLINE Vec zero() { return _mm512_setzero_ps(); }
+LNX_INLINE Vec set1(float x) { return _mm512_set1_ps(x); }
+LNX_INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }
+LNX_INLINE void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
+LNX_INLINE Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
+LNX_INLINE Vec mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
+LNX_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+// The larger of two; b where either is not a number.
+LNX_INLINE Vec max(Vec a, Vec b) { return _mm512_max_ps(a, b); }
+
+// Lane i of the result is lane i - 1 of cur; lane 0 is the last lane of prev.
+LNX_INLINE Vec left(Vec prev, Vec cur) {
+  return _mm512_castsi512_ps(
+      _mm512_alignr_epi32(_mm512_castps_si512(cur), _mm512_castps_si512(prev), 15));
+}
+// Lane i of the result is lane i + 1 of cur; the last lane is lane 0 of next.
+LNX_INLINE Vec right(Vec cur, Vec next) {
+  return _mm512_castsi512_ps(
+      _mm512_alignr_epi32(_mm512_castps_si512(next), _mm512_castps_si512(cur), 1));
+}
+// The upper half of a, then the lower half of b.
+LNX_INLINE Vec middle(Vec a, Vec b) { return _mm512_shuffle_f32x4(a, b, 0x4E); }
+// Lanes 0, 2, 4, ... of the 2 * kLanes floats in a and b.
+LNX_INLINE Vec even(Vec a, Vec b) {
+  const __m512i index =
+      _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  return _mm512_permutex2var_ps(a, index, b);
+}
+// Zeroes the lanes whose bit is clear; bit p % 8 of mask[p / 8] belongs to flat position p.
+LNX_INLINE Vec keep(Vec v, const uint8_t* mask, int64_t position) {
+  uint16_t bits;
+  std::memcpy(&bits, mask + position / 8, sizeof bits);
+  return _mm512_maskz_mov_ps(bits, v);
+}
+LNX_INLINE float sum(Vec v) { return _mm512_reduce_add_ps(v); }
+
+}  // namespace lnx::avx512

@@ -1,0 +1,54 @@
+// The vector type of the portable build: 4 floats by the compiler's own vector extension, which
+// every target of GCC and Clang has. See vec_avx512.h for what each function does.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#define LNX_ISA portable
+#define LNX_INLINE static inline __attribute__((always_inline))
+
+namespace lnx::portable {
+
+typedef float Vec __attribute__((vector_size(16)));
+typedef int32_t VecInt __attribute__((vector_size(16)));
+constexpr int kLanes = 4;
+
+constexpr int kFlatTile = 8;
+constexpr int kFlatTileBlocked = 2;
+constexpr int kRowsTile = 8;
+constexpr int kRowsMax = 8;
+
+#if defined(__clang__)
+#define LNX_SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#else
+#define LNX_SHUFFLE(a, b, i, j, k, l) __builtin_shuffle(a, b, VecInt{i, j, k, l})
+#endif
+
+LNX_INLINE Vec zero() { return Vec{0, 0, 0, 0}; }
+LNX_INLINE Vec set1(float x) { return Vec{x, x, x, x}; }
+LNX_INLINE Vec load(const float* p) {
+  Vec v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+LNX_INLINE void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
+LNX_INLINE Vec add(Vec a, Vec b) { return a + b; }
+LNX_INLINE Vec mul(Vec a, Vec b) { return a * b; }
+LNX_INLINE Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
+LNX_INLINE Vec max(Vec a, Vec b) {
+  const VecInt larger = a > b;
+  return (Vec)(((VecInt)a & larger) | ((VecInt)b & ~larger));
+}
+LNX_INLINE Vec left(Vec prev, Vec cur) { return LNX_SHUFFLE(prev, cur, 3, 4, 5, 6); }
+LNX_INLINE Vec right(Vec cur, Vec next) { return LNX_SHUFFLE(cur, next, 1, 2, 3, 4); }
+LNX_INLINE Vec even(Vec a, Vec b) { return LNX_SHUFFLE(a, b, 0, 2, 4, 6); }
+LNX_INLINE Vec keep(Vec v, const uint8_t* mask, int64_t position) {
+  const int32_t bits = mask[position / 8] >> (position % 8);
+  const VecInt bit = {1, 2, 4, 8};
+  const VecInt spread = {bits, bits, bits, bits};
+  return (Vec)((VecInt)v & ((spread & bit) == bit));
+}
+LNX_INLINE float sum(Vec v) { return (v[0] + v[1]) + (v[2] + v[3]); }
+
+}  // namespace lnx::portable

@@ -1,0 +1,36 @@
+// The nonzero slices of a weight tensor: what every backend starts from.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace lnx {
+
+// How a weight tensor of F filters is cut into slices.
+struct SliceShape {
+  int64_t filters;
+  int64_t slices;              // of each filter
+  int length;                  // weights in a slice
+  int64_t channels_per_slice;  // 1 for KxK kernels, the slice length for pointwise ones
+  int64_t groups;              // of the convolution; divides filters
+  int64_t channels;            // input channels, all groups together
+};
+
+// Slices that are zero are left out; the others are in filter order, by channel within a filter.
+// Slices of filter f are filter_ptr[f] up to filter_ptr[f + 1].
+struct PackedSlices {
+  std::vector<uint32_t> filter_ptr;  // filters + 1
+  std::vector<uint32_t> channel;     // of the slice's first weight, counted over all groups
+  std::vector<float> values;         // length weights each, scaled by the filter's scale
+};
+
+// Decodes and packs integer slices: latents [filters][slices][length], matrix [length][length],
+// weight = (latents x matrix) * 2^-exponent, rounded once to float, then times scale[filter] unless
+// scale is null. Equal bit for bit to decoding all of the tensor.
+PackedSlices pack_latents(const SliceShape& shape, const int32_t* latents, const int32_t* matrix,
+                          int exponent, const float* scale);
+
+// Packs float weights [filters][slices][length]; a slice of zeros is left out.
+PackedSlices pack_dense(const SliceShape& shape, const float* weights, const float* scale);
+
+}  // namespace lnx

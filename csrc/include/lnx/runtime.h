@@ -1,0 +1,111 @@
+// The CPU executor: a network as a list of steps over one arena of activations. What each step is,
+// which kernel runs it and where its values lie is decided by the caller (the plan); the executor
+// only checks that it stays inside the arena.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "lnx/isa.h"
+#include "lnx/packed_slices.h"
+
+namespace lnx {
+
+// Where an activation lies in the arena, in floats. Rows are followed by zeros up to row_stride, and
+// rows of zeros lie between the channels; the executor zeroes the arena once and no step writes
+// anything else there. A vector of n features is an image of one channel and one row, whose
+// row_stride is n rounded up to 16.
+struct Image {
+  int64_t offset;  // of pixel (0, 0) of channel 0; a multiple of 16
+  int channels;
+  int height;
+  int width;
+  int row_stride;          // a multiple of 8
+  int64_t channel_stride;  // a multiple of 16
+};
+
+enum class ConvKernel {
+  kFlat,         // any taps, one filter at a time
+  kFlatBlocked,  // any taps, filter_block filters at a time
+  kRows3x3,      // 3x3, stride 1; row_stride a multiple of the vector
+  kRows3x3s2,    // 3x3, vertical stride 2, staged; row_stride a multiple of the vector
+  kPairs3x3,     // 3x3, stride 1, padding 1; row_stride 8, 16 lanes
+};
+
+struct Window {
+  int kernel_h, kernel_w;
+  int stride_h, stride_w;
+  int padding_h, padding_w;
+  int dilation_h, dilation_w;
+};
+
+struct ConvSpec {
+  Image in, out;
+  Window window;
+  ConvKernel kernel;
+  bool staged;         // whether the input is first split into planes of stride 1
+  int block_channels;  // input channels whose pixels should stay in the first-level cache
+  int tile_rows;       // row kernels: rows a tile
+  int tile;            // vectors a tile (of each row, in row kernels)
+  bool relu;
+  bool has_residual;
+  Image residual;           // laid out as `out`
+  std::vector<float> bias;  // one a filter
+};
+
+struct PoolSpec {
+  Image in, out;
+  Window window;
+  bool average;
+  bool count_include_pad;
+};
+
+
+// A planned network. Steps are added once; then `run` may be called from any thread, one call at a
+// time running.
+class Network {
+ public:
+  // arena_floats: size of the activations' memory of one image, with the guards that kernels may
+  // read at both ends. scratch_floats: room for staged planes.
+  Network(Isa isa, int threads, int64_t arena_floats, int64_t scratch_floats);
+  ~Network();
+
+  // Copies the network's input, dense [channels][height][width], into the arena.
+  void add_input(const Image& to);
+  void add_conv(const ConvSpec& spec, const SliceShape& shape, const PackedSlices& slices);
+  void add_pool(const PoolSpec& spec);
+  void add_global_average(const Image& in, const Image& out);
+  // out = a + b, or out = a; then ReLU if asked. All laid out alike.
+  void add_elementwise(const Image& a, const Image* b, const Image& out, bool relu);
+  // Dense [channels][height][width] of `in`, as a vector.
+  void add_flatten(const Image& in, const Image& out);
+  // On vectors. `dense` stores zeros too and streams through all columns.
+  void add_linear(const Image& in, const Image& out, const SliceShape& shape,
+                  const PackedSlices& slices, const std::vector<float>& bias, bool relu, bool dense);
+  void add_softmax(const Image& in, const Image& out);
+  // Copies a value into the next output, dense.
+  void add_output(const Image& from);
+
+  // x: batch images, dense. outputs: one pointer for each add_output, batch values each. With at
+  // least as many images as threads each thread takes whole images (and memory for an arena of its
+  // own, at the first such call); with fewer, all threads share each layer.
+  void run(const float* x, int64_t batch, float* const* outputs);
+
+  // Runs `repeats` times, the threads sharing each layer, and returns seconds by repeat and step,
+  // summed over the batch: [repeats][num_steps].
+  std::vector<double> profile(const float* x, int64_t batch, int repeats);
+
+  int64_t num_steps() const;
+  int64_t input_floats() const;
+  // Floats of one image of output i.
+  int64_t output_floats(int64_t i) const;
+  int64_t num_outputs() const;
+  int threads() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lnx
