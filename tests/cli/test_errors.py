@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lilnetx._core import crc32c
 from lilnetx.cli.main import main
 from lilnetx.format import read_lnx, write_lnx
 
@@ -38,6 +39,7 @@ def with_byte_flipped(data: bytearray) -> bytearray:
 
 def with_newer_version(data: bytearray) -> bytearray:
     data[8:12] = struct.pack("<I", 999)
+    data[60:64] = struct.pack("<I", crc32c(bytes(data[:60])))
     return data
 
 
@@ -50,7 +52,7 @@ def with_newer_version(data: bytearray) -> bytearray:
         (lambda data: data[:-1], ""),
         (lambda data: data + b"\0", ""),
         (with_byte_flipped, ""),
-        (with_newer_version, "version 999"),
+        (with_newer_version, "999"),
     ],
     ids=["empty", "other-magic", "header-cut", "cut", "longer", "flipped", "newer"],
 )
