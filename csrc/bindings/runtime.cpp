@@ -229,13 +229,12 @@ void bind_runtime(py::module_& m) {
         py::arg("channels_per_slice"), py::arg("groups"), py::arg("channels"));
 
   py::class_<Network>(m, "Network")
-      .def(py::init([](const std::string& isa, int threads, int64_t arena_floats,
-                       int64_t scratch_floats) {
-             if (threads < 1 || arena_floats < 0 || scratch_floats < 0)
+      .def(py::init([](const std::string& isa, int threads, int64_t arena_floats) {
+             if (threads < 1 || arena_floats < 0)
                throw std::invalid_argument("threads and sizes must be positive");
-             return new Network(isa_from_name(isa), threads, arena_floats, scratch_floats);
+             return new Network(isa_from_name(isa), threads, arena_floats);
            }),
-           py::arg("isa"), py::arg("threads"), py::arg("arena_floats"), py::arg("scratch_floats"))
+           py::arg("isa"), py::arg("threads"), py::arg("arena_floats"))
       .def("add_input", [](Network& n, const ImageTuple& to) { n.add_input(to_image(to)); })
       .def("add_conv", &py_add_conv, py::kw_only(), py::arg("input"), py::arg("output"),
            py::arg("window"), py::arg("kernel"), py::arg("staged"), py::arg("block_channels"),
@@ -262,6 +261,7 @@ void bind_runtime(py::module_& m) {
              n.add_softmax(to_image(in), to_image(out));
            })
       .def("add_output", [](Network& n, const ImageTuple& from) { n.add_output(to_image(from)); })
+      .def("prepare", &Network::prepare)
       .def("run", &py_run, py::arg("x"))
       .def("profile", &py_profile, py::arg("x"), py::arg("repeats"));
 }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <mutex>
@@ -11,20 +12,16 @@
 namespace lnx {
 
 struct Network::State {
-  State(Isa isa, int threads, int64_t arena_floats, int64_t scratch_floats)
-      : kernels(lnx::kernels(isa)),
-        arena_floats(arena_floats),
-        scratch_floats(scratch_floats),
-        pool(threads) {
-    add_memory();
-  }
+  State(Isa isa, int threads, int64_t arena_floats)
+      : kernels(lnx::kernels(isa)), arena_floats(arena_floats), pool(threads) {}
 
   struct Memory {
     AlignedBuffer<float> arena, scratch;
   };
 
-  void add_memory() {
-    memory.push_back({AlignedBuffer<float>(arena_floats), AlignedBuffer<float>(scratch_floats)});
+  void grow_memory(int count) {
+    while (static_cast<int>(memory.size()) < count)
+      memory.push_back({AlignedBuffer<float>(arena_floats), AlignedBuffer<float>(scratch_floats)});
   }
 
   void check(bool good, const std::string& what) const {
@@ -57,7 +54,8 @@ struct Network::State {
   }
 
   const KernelTable& kernels;
-  const int64_t arena_floats, scratch_floats;
+  const int64_t arena_floats;
+  int64_t scratch_floats = 0;  // for the planes of the largest staged convolution
   int64_t input_floats = 0;
   std::vector<int64_t> output_floats;
   std::vector<std::unique_ptr<Step>> steps;
@@ -80,8 +78,8 @@ int64_t reach_of(const ConvSpec& s) {
 
 }  // namespace
 
-Network::Network(Isa isa, int threads, int64_t arena_floats, int64_t scratch_floats)
-    : state_(std::make_unique<State>(isa, threads, arena_floats, scratch_floats)) {}
+Network::Network(Isa isa, int threads, int64_t arena_floats)
+    : state_(std::make_unique<State>(isa, threads, arena_floats)) {}
 
 Network::~Network() = default;
 
@@ -108,7 +106,7 @@ void Network::add_conv(const ConvSpec& s, const SliceShape& shape, const PackedS
   state.check((pointwise ? 1 : shape.length) == w.kernel_h * w.kernel_w,
               "slices do not have the kernel's length");
   if (s.staged) {
-    state.check(stage_floats(s) + 64 <= state.scratch_floats, "planes outside the scratch");
+    state.scratch_floats = std::max(state.scratch_floats, stage_floats(s) + 64);
   } else {
     state.check(w.stride_h == 1 && w.stride_w == 1 && s.in.row_stride == s.out.row_stride &&
                     s.in.row_stride - s.in.width >= w.padding_w,
@@ -201,9 +199,15 @@ void Network::add_output(const Image& from) {
   state_->output_floats.push_back(floats_of(from));
 }
 
+void Network::prepare() {
+  std::lock_guard<std::mutex> lock(state_->mutex);
+  state_->grow_memory(1);
+}
+
 void Network::run(const float* x, int64_t batch, float* const* outputs) {
   State& state = *state_;
   std::lock_guard<std::mutex> lock(state.mutex);
+  state.grow_memory(batch >= threads() ? threads() : 1);
   if (threads() == 1) {
     for (int64_t i = 0; i < batch; ++i) {
       const Frame frame = state.frame(state.memory[0], x, i, outputs);
@@ -212,7 +216,6 @@ void Network::run(const float* x, int64_t batch, float* const* outputs) {
     return;
   }
   if (batch >= threads()) {
-    while (static_cast<int>(state.memory.size()) < threads()) state.add_memory();
     std::atomic<int64_t> next{0};
     state.pool.run([&](int worker) {
       for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < batch;) {
@@ -239,6 +242,7 @@ void Network::run(const float* x, int64_t batch, float* const* outputs) {
 std::vector<double> Network::profile(const float* x, int64_t batch, int repeats) {
   State& state = *state_;
   std::lock_guard<std::mutex> lock(state.mutex);
+  state.grow_memory(1);
   std::vector<std::vector<float>> storage;
   std::vector<float*> outputs;
   for (int64_t floats : state.output_floats) {

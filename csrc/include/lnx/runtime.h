@@ -67,8 +67,8 @@ struct PoolSpec {
 class Network {
  public:
   // arena_floats: size of the activations' memory of one image, with the guards that kernels may
-  // read at both ends. scratch_floats: room for staged planes.
-  Network(Isa isa, int threads, int64_t arena_floats, int64_t scratch_floats);
+  // read at both ends.
+  Network(Isa isa, int threads, int64_t arena_floats);
   ~Network();
 
   // Copies the network's input, dense [channels][height][width], into the arena.
@@ -86,6 +86,9 @@ class Network {
   void add_softmax(const Image& in, const Image& out);
   // Copies a value into the next output, dense.
   void add_output(const Image& from);
+
+  // Allocates the memory of one image, after the last step was added; else the first run does.
+  void prepare();
 
   // x: batch images, dense. outputs: one pointer for each add_output, batch values each. With at
   // least as many images as threads each thread takes whole images (and memory for an arena of its

@@ -1,0 +1,110 @@
+"""Memory of the activations: who lives when, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lilnetx.graph.ir import Conv2d, Shape
+from lilnetx.runtime.fuse import FusedNode
+from lilnetx.runtime.layout import Image, PlaneLayout, round_up
+
+_TAIL = 64  # floats after the last plane that vectors may run over
+
+
+def lifetimes(
+    steps: Sequence[FusedNode], input_name: str, outputs: Sequence[str]
+) -> dict[str, tuple[int, int]]:
+    """First and last step, both inclusive, at which each value must be in memory.
+
+    The input lives from step -1; outputs live to the end.
+    """
+    first = {input_name: -1}
+    last = {input_name: -1}
+    for i, step in enumerate(steps):
+        for name in (*step.inputs, *([step.residual] if step.residual else [])):
+            last[name] = i
+        first[step.output] = last[step.output] = i
+    for name in outputs:
+        last[name] = len(steps)
+    return {name: (first[name], last[name]) for name in first}
+
+
+def place(
+    steps: Sequence[FusedNode],
+    shapes: Mapping[str, Shape],
+    layouts: Mapping[tuple[int, int], PlaneLayout],
+    input_name: str,
+    outputs: Sequence[str],
+) -> tuple[dict[str, Image], int]:
+    """Places every value in one arena.
+
+    Values of one height and width share one region, plane by plane, so that zeros stay where zeros
+    are needed; vectors have memory of their own, so that what pads them stays zero.
+
+    Returns:
+        Where each value lies, and the arena's size in floats, guards at both ends included.
+    """
+    lives = lifetimes(steps, input_name, outputs)
+    guard = _guard(steps, shapes, layouts)
+    end = guard
+    images: dict[str, Image] = {}
+    for (height, width), layout in layouts.items():
+        members = {n: shapes[n][0] for n in lives if shapes[n][1:] == (height, width)}
+        if not members:
+            continue
+        first_plane = _first_fit(members, lives)
+        for name, plane in first_plane.items():
+            offset = end + plane * layout.channel_stride + layout.lead
+            images[name] = Image(
+                offset,
+                members[name],
+                height,
+                width,
+                layout.row_stride,
+                layout.channel_stride,
+            )
+        planes = max(first_plane[n] + c for n, c in members.items())
+        end += planes * layout.channel_stride + layout.lead + _TAIL
+    for name in lives:
+        if len(shapes[name]) == 1:
+            padded = round_up(shapes[name][0], 16)
+            images[name] = Image(end, 1, 1, shapes[name][0], padded, padded)
+            end += padded
+    return images, end + guard
+
+
+def _guard(
+    steps: Sequence[FusedNode],
+    shapes: Mapping[str, Shape],
+    layouts: Mapping[tuple[int, int], PlaneLayout],
+) -> int:
+    """Floats that a kernel may read before the first and after the last value."""
+    guard = _TAIL
+    for step in steps:
+        op = step.node.op
+        if isinstance(op, Conv2d):
+            row = layouts[shapes[step.inputs[0]][1], shapes[step.inputs[0]][2]].row_stride
+            reach = (op.padding[0] + 1) * row + op.padding[1] + 32 * op.stride[1] + _TAIL
+            guard = max(guard, reach)
+    return round_up(guard, 16)
+
+
+def _first_fit(
+    planes: Mapping[str, int], lives: Mapping[str, tuple[int, int]]
+) -> dict[str, int]:
+    """First plane of each value, so that values alive together do not overlap; largest first."""
+    placed: dict[str, int] = {}
+    for name in sorted(planes, key=lambda n: (-planes[n], lives[n])):
+        start, stop = lives[name]
+        taken = sorted(
+            (placed[other], placed[other] + planes[other])
+            for other in placed
+            if lives[other][0] <= stop and start <= lives[other][1]
+        )
+        plane = 0
+        for begin, end in taken:
+            if plane + planes[name] <= begin:
+                break
+            plane = max(plane, end)
+        placed[name] = plane
+    return placed

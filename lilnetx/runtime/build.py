@@ -1,0 +1,115 @@
+"""A plan into the extension's executor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lilnetx import _core
+from lilnetx.errors import UnsupportedOperatorError
+from lilnetx.graph.ir import (
+    Add,
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    GlobalAvgPool,
+    Linear,
+    MaxPool2d,
+    Node,
+    Relu,
+    Softmax,
+)
+from lilnetx.runtime.packed import PackedSlices
+from lilnetx.runtime.plan import Plan, PlanStep
+
+
+def build_network(plan: Plan, packed: Mapping[str, PackedSlices], threads: int) -> _core.Network:
+    """Makes the executor of a plan, with its memory and its threads.
+
+    Args:
+        plan: The plan.
+        packed: Packed weight of each weighted node, by name; the executor keeps copies.
+        threads: Threads that share the work.
+    """
+    network = _core.Network(plan.isa, threads, plan.arena_floats)
+    for step in plan.steps:
+        _add_step(network, plan, step, packed)
+    network.prepare()
+    return network
+
+
+def _add_step(
+    network: _core.Network, plan: Plan, step: PlanStep, packed: Mapping[str, PackedSlices]
+) -> None:
+    images = [plan.images[name].as_tuple() for name in step.inputs]
+    output = plan.images[step.output].as_tuple()
+    node = step.node
+    if node is None:
+        if step.op == "Input":
+            network.add_input(output)
+        else:
+            network.add_output(output)
+        return
+    match node.op:
+        case Conv2d() as op:
+            choice = step.choice
+            assert choice is not None
+            weight = packed[node.name]
+            network.add_conv(
+                input=images[0],
+                output=output,
+                window=(*op.kernel, *op.stride, *op.padding, *op.dilation),
+                kernel=choice.kernel,
+                staged=choice.staged,
+                block_channels=choice.block_channels,
+                tile_rows=choice.tile_rows,
+                tile=choice.tile,
+                relu=step.relu,
+                residual=images[-1] if step.residual else None,
+                bias=_bias(node, op.out_channels),
+                slice_shape=weight.shape.as_tuple(),
+                filter_ptr=weight.filter_ptr,
+                channel=weight.channel,
+                values=weight.values,
+            )
+        case Linear() as op:
+            weight = packed[node.name]
+            network.add_linear(
+                input=images[0],
+                output=output,
+                slice_shape=weight.shape.as_tuple(),
+                filter_ptr=weight.filter_ptr,
+                channel=weight.channel,
+                values=weight.values,
+                bias=_bias(node, op.out_features),
+                relu=step.relu,
+                dense=step.dense,
+            )
+        case MaxPool2d() | AvgPool2d() as op:
+            network.add_pool(
+                input=images[0],
+                output=output,
+                window=(*op.kernel, *op.stride, *op.padding, 1, 1),
+                average=isinstance(op, AvgPool2d),
+                count_include_pad=isinstance(op, AvgPool2d) and op.count_include_pad,
+            )
+        case GlobalAvgPool():
+            network.add_global_average(images[0], output)
+        case Flatten():
+            network.add_flatten(images[0], output)
+        case Add():
+            network.add_elementwise(images[0], images[1], output, step.relu)
+        case Relu():
+            network.add_elementwise(images[0], None, output, True)
+        case Softmax():
+            network.add_softmax(images[0], output)
+        case _:
+            raise UnsupportedOperatorError(
+                f"node {node.name!r}: the runtime has no kernel for {type(node.op).__name__}"
+            )
+
+
+def _bias(node: Node, filters: int) -> NDArray[np.float32]:
+    return np.zeros(filters, np.float32) if node.bias is None else node.bias

@@ -1,0 +1,90 @@
+"""Which nodes run as one step: ReLU and residual additions join the operation before them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from lilnetx.graph.ir import Add, Conv2d, Graph, Linear, Node, Relu
+
+
+@dataclass(frozen=True)
+class FusedNode:
+    """One step of the network.
+
+    Attributes:
+        node: The operation.
+        inputs: Values that it reads.
+        residual: Value added to its result, or None.
+        relu: Whether ReLU follows.
+        output: The value that the step yields: that of the last node fused into it.
+        absorbed: Names of the nodes fused into it.
+    """
+
+    node: Node
+    inputs: tuple[str, ...]
+    residual: str | None
+    relu: bool
+    output: str
+    absorbed: tuple[str, ...]
+
+
+def fuse(graph: Graph) -> list[FusedNode]:
+    """Fuses a graph, and leaves out nodes that no output depends on.
+
+    A convolution takes the addition that alone reads it, when the other operand is computed in an
+    earlier step, and then the ReLU that alone reads the sum; linear layers and additions take a
+    ReLU.
+    """
+    nodes = live_nodes(graph)
+    readers: dict[str, list[Node]] = {}
+    uses: Counter[str] = Counter(graph.outputs)
+    for node in nodes:
+        for name in node.inputs:
+            uses[name] += 1
+            readers.setdefault(name, []).append(node)
+    ready = {graph.input_name}
+    done: set[str] = set()
+    steps = []
+    for node in nodes:
+        if node.name in done:
+            continue
+        step = _extend(node, readers, uses, ready)
+        done.update(step.absorbed)
+        ready.add(step.output)
+        steps.append(step)
+    return steps
+
+
+def live_nodes(graph: Graph) -> list[Node]:
+    """Nodes that some output depends on, in order."""
+    wanted = set(graph.outputs)
+    live = []
+    for node in reversed(graph.nodes):
+        if node.name in wanted:
+            wanted.update(node.inputs)
+            live.append(node)
+    return live[::-1]
+
+
+def _extend(
+    node: Node, readers: dict[str, list[Node]], uses: Counter[str], ready: set[str]
+) -> FusedNode:
+    output, residual, relu = node.name, None, isinstance(node.op, Relu)
+    absorbed: list[str] = []
+
+    def only_reader(op: type[Add] | type[Relu]) -> Node | None:
+        if uses[output] != 1 or not readers.get(output):
+            return None
+        reader = readers[output][0]
+        return reader if isinstance(reader.op, op) else None
+
+    if isinstance(node.op, Conv2d) and (add := only_reader(Add)):
+        other = add.inputs[1] if add.inputs[0] == output else add.inputs[0]
+        if other in ready:
+            residual, output = other, add.name
+            absorbed.append(add.name)
+    if isinstance(node.op, Conv2d | Linear | Add) and (after := only_reader(Relu)):
+        relu, output = True, after.name
+        absorbed.append(after.name)
+    return FusedNode(node, node.inputs, residual, relu, output, tuple(absorbed))

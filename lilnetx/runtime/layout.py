@@ -1,0 +1,120 @@
+"""Where activations lie in memory: rows with zero gaps, planes with rows of zeros between them.
+
+Image column x is at index x of its row, and the gap after the last column is at least as wide as
+any convolution's padding. The left neighbour of column 0 is then the gap of the row before, so every
+tap of a convolution is one flat shift of the plane. All values of one height and width share one
+layout; that keeps additions flat, and lets values reuse each other's memory without clearing it:
+the zeros of one are the zeros of the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lilnetx.graph.ir import Conv2d, Shape
+from lilnetx.runtime.fuse import FusedNode
+
+# Wider padding is not provided for in the layout; the convolution gathers its input instead.
+MAX_PADDING = 8
+_VECTOR = 16
+
+
+@dataclass(frozen=True)
+class PlaneLayout:
+    """Layout of values of one height and width, in floats.
+
+    Attributes:
+        height: Rows of pixels.
+        width: Columns of pixels.
+        row_stride: From row to row; a multiple of 16, or 8 where a row fits.
+        halo: Rows of zeros above each channel (and so below the one before).
+    """
+
+    height: int
+    width: int
+    row_stride: int
+    halo: int
+
+    @property
+    def lead(self) -> int:
+        """From the start of a channel's memory to its pixel (0, 0)."""
+        return round_up(self.halo * self.row_stride, _VECTOR)
+
+    @property
+    def channel_stride(self) -> int:
+        """From channel to channel."""
+        return self.lead + round_up(self.height * self.row_stride, _VECTOR)
+
+    @property
+    def gap(self) -> int:
+        """Zeros between rows."""
+        return self.row_stride - self.width
+
+
+@dataclass(frozen=True)
+class Image:
+    """A value's place in the arena, in floats.
+
+    Attributes:
+        offset: Of pixel (0, 0) of channel 0.
+        channels: C; 1 for a vector, which lies in one row.
+        height: H.
+        width: W, or the length of a vector.
+        row_stride: From row to row.
+        channel_stride: From channel to channel.
+    """
+
+    offset: int
+    channels: int
+    height: int
+    width: int
+    row_stride: int
+    channel_stride: int
+
+    def as_tuple(self) -> tuple[int, int, int, int, int, int]:
+        """As the extension takes it."""
+        return (
+            self.offset,
+            self.channels,
+            self.height,
+            self.width,
+            self.row_stride,
+            self.channel_stride,
+        )
+
+
+def round_up(n: int, to: int) -> int:
+    """The next multiple of ``to`` that is at least n."""
+    return -(-n // to) * to
+
+
+def plane_layouts(
+    steps: Sequence[FusedNode], shapes: Mapping[str, Shape]
+) -> dict[tuple[int, int], PlaneLayout]:
+    """Layout for each (height, width) of a network's images.
+
+    Gaps follow from the widest padding of the convolutions that read images of that width, halos
+    from the highest padding of those with stride 1 that read images of that size.
+    """
+    gaps: dict[int, int] = {}
+    halos: dict[tuple[int, int], int] = {}
+    for step in steps:
+        op = step.node.op
+        if not isinstance(op, Conv2d):
+            continue
+        _, height, width = shapes[step.inputs[0]]
+        ph, pw = op.padding
+        if pw <= MAX_PADDING:
+            gaps[width] = max(gaps.get(width, 0), pw)
+        if op.stride == (1, 1) and ph <= MAX_PADDING:
+            halos[height, width] = max(halos.get((height, width), 0), ph)
+    layouts = {}
+    for shape in shapes.values():
+        if len(shape) == 3:
+            _, height, width = shape
+            used = width + gaps.get(width, 0)
+            row_stride = 8 if used <= 8 else round_up(used, _VECTOR)
+            halo = halos.get((height, width), 0)
+            layouts[height, width] = PlaneLayout(height, width, row_stride, halo)
+    return layouts

@@ -1,0 +1,233 @@
+"""The plan: how a network will run, as data. Nothing here computes; :mod:`.build` hands it over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lilnetx.errors import UnsupportedOperatorError
+from lilnetx.graph.ir import (
+    Add,
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    GlobalAvgPool,
+    Graph,
+    Linear,
+    MaxPool2d,
+    Node,
+    Relu,
+    Shape,
+    Softmax,
+)
+from lilnetx.graph.shapes import infer_shapes
+from lilnetx.runtime.arena import place
+from lilnetx.runtime.fuse import FusedNode, fuse
+from lilnetx.runtime.layout import Image, PlaneLayout, plane_layouts
+from lilnetx.runtime.packed import PackedSlices, pack_node
+from lilnetx.runtime.registry import Choice, Problem, choose_kernel
+
+# A sparse linear layer spends about a cycle on a weight; a dense one streams eight from the cache.
+_SPARSE_LINEAR = 0.1
+
+
+@dataclass(frozen=True)
+class PlanStep:
+    """One step of the network.
+
+    Attributes:
+        name: Name of the node that it computes (those fused into it are in ``kernel``).
+        op: Name of its operator; ``"Input"`` and ``"Output"`` for the copies at both ends.
+        kernel: Full name of the kernel, see :mod:`.registry`.
+        shape: Shapes that go in and come out, without the batch.
+        density: Share of the weights that is computed, or None where there are none.
+        reason: Why this kernel.
+        inputs: Values read, the residual last.
+        output: Value written.
+        node: The operation, or None at both ends.
+        residual: Value added to the result, or None.
+        relu: Whether ReLU is applied.
+        choice: Kernel and tile of a convolution.
+        dense: Whether a linear layer multiplies zeros too.
+    """
+
+    name: str
+    op: str
+    kernel: str
+    shape: str
+    density: float | None
+    reason: str
+    inputs: tuple[str, ...]
+    output: str
+    node: Node | None = field(default=None, repr=False, compare=False)
+    residual: str | None = None
+    relu: bool = False
+    choice: Choice | None = None
+    dense: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All steps of a network and where its values lie.
+
+    Attributes:
+        isa: Instruction set of the kernels.
+        steps: In order.
+        images: Place of every value in the arena.
+        arena_floats: Size of the arena of one image, in floats.
+    """
+
+    isa: str
+    steps: tuple[PlanStep, ...]
+    images: Mapping[str, Image]
+    arena_floats: int
+
+    def __str__(self) -> str:
+        """A table, one row a step."""
+        rows = [("step", "kernel", "shape", "density", "reason")]
+        for s in self.steps:
+            density = "" if s.density is None else f"{s.density:.3f}"
+            rows.append((s.name, s.kernel, s.shape, density, s.reason))
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        lines = [
+            "  ".join([*(c.ljust(w) for c, w in zip(row[:4], widths, strict=True)), row[4]]).rstrip()
+            for row in rows
+        ]
+        size = self.arena_floats * 4 / 2**20
+        lines.append(f"isa {self.isa}, {len(self.steps)} steps, activations {size:.2f} MiB")
+        return "\n".join(lines)
+
+
+def make_plan(graph: Graph, isa: str) -> tuple[Plan, dict[str, PackedSlices]]:
+    """Plans a network.
+
+    Args:
+        graph: The network.
+        isa: Name of an available instruction set.
+
+    Returns:
+        The plan, and the packed weight of each weighted node by the node's name.
+
+    Raises:
+        GraphError: The graph contradicts itself.
+        UnsupportedOperatorError: The runtime has no kernel for an operator.
+    """
+    shapes = infer_shapes(graph)
+    fused = fuse(graph)
+    layouts = plane_layouts(fused, shapes)
+    images, arena_floats = place(fused, shapes, layouts, graph.input_name, graph.outputs)
+    packed = {
+        step.node.name: pack_node(graph, step.node) for step in fused if step.node.weight is not None
+    }
+    steps = [
+        PlanStep(
+            graph.input_name,
+            "Input",
+            f"lnx_f32_input__{isa}",
+            _shape_text(graph.input_shape),
+            None,
+            "copies the input into rows with gaps",
+            (),
+            graph.input_name,
+        )
+    ]
+    steps += [_plan_step(step, shapes, layouts, packed, isa) for step in fused]
+    for name in graph.outputs:
+        steps.append(
+            PlanStep(
+                name,
+                "Output",
+                f"lnx_f32_output__{isa}",
+                _shape_text(shapes[name]),
+                None,
+                "copies the result out, dense",
+                (name,),
+                name,
+            )
+        )
+    return Plan(isa, tuple(steps), images, arena_floats), packed
+
+
+def _plan_step(
+    step: FusedNode,
+    shapes: Mapping[str, Shape],
+    layouts: Mapping[tuple[int, int], PlaneLayout],
+    packed: Mapping[str, PackedSlices],
+    isa: str,
+) -> PlanStep:
+    op = step.node.op
+    fused = ("_add" if step.residual else "") + ("_relu" if step.relu else "")
+    density: float | None = None
+    choice: Choice | None = None
+    dense = False
+    match op:
+        case Conv2d():
+            density = weight_density(packed[step.node.name])
+            problem = Problem(
+                op,
+                layouts[shapes[step.inputs[0]][1], shapes[step.inputs[0]][2]],
+                layouts[shapes[step.output][1], shapes[step.output][2]],
+                density,
+                isa,
+            )
+            choice = choose_kernel(problem)
+            stem, reason = f"{choice.label}{fused}_{choice.shape}", choice.reason
+            if choice.staged:
+                reason += "; input rearranged first"
+        case Linear():
+            density = weight_density(packed[step.node.name])
+            dense = density > _SPARSE_LINEAR
+            stem = f"{'linear' if dense else 'splinear'}{fused}"
+            reason = (
+                f"{density:.0%} of the weights left: dense rows stream faster"
+                if dense
+                else f"{density:.1%} of the weights left: only those are read"
+            )
+        case MaxPool2d() | AvgPool2d():
+            kind = "maxpool" if isinstance(op, MaxPool2d) else "avgpool"
+            stem = f"{kind}{op.kernel[0]}x{op.kernel[1]}s{op.stride[0]}"
+            reason = "columns first, then along the row"
+        case GlobalAvgPool():
+            stem, reason = "globalavgpool", "sums whole planes, gaps are zero"
+        case Flatten():
+            stem, reason = "flatten", "copies planes into a vector"
+        case Add():
+            stem, reason = f"add{fused}", "no convolution can take this addition"
+        case Relu():
+            stem, reason = "relu", "no operation can take this ReLU"
+        case Softmax():
+            stem, reason = "softmax", "on a vector"
+        case _:
+            raise UnsupportedOperatorError(
+                f"node {step.node.name!r}: the runtime has no kernel for {type(op).__name__}"
+            )
+    return PlanStep(
+        step.node.name,
+        type(op).__name__,
+        f"lnx_f32_{stem}__{isa}",
+        f"{_shape_text(shapes[step.inputs[0]])} -> {_shape_text(shapes[step.output])}",
+        density,
+        reason,
+        (*step.inputs, *([step.residual] if step.residual else [])),
+        step.output,
+        step.node,
+        step.residual,
+        step.relu,
+        choice,
+        dense,
+    )
+
+
+def weight_density(packed: PackedSlices) -> float:
+    """Share of weights that are computed: in nonzero slices, or not zero for pointwise layers."""
+    shape = packed.shape
+    if shape.channels_per_slice == 1 and shape.length > 1:
+        return packed.density
+    real = shape.filters * (shape.channels // shape.groups)
+    return min(1.0, int(np.count_nonzero(packed.values)) / real)
+
+
+def _shape_text(shape: Shape) -> str:
+    return "x".join(str(n) for n in shape)

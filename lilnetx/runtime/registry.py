@@ -1,0 +1,231 @@
+"""The CPU's convolution kernels: what each can do, and which one a layer gets.
+
+Kernels are tried in the order of :data:`KERNELS`; the first that suits a layer is taken. Names are
+specifications: ``lnx_f32_gconv3x3s1rows_add_relu_7x2__avx512`` is float32, a gathered convolution
+(only the channels whose slice is not zero), 3×3 with stride 1 by rows, with fused addition and ReLU,
+tiles of 7 rows of 2 vectors, for AVX-512. Flat kernels give vectors × filters instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lilnetx import _core
+from lilnetx.graph.ir import Conv2d
+from lilnetx.runtime.layout import PlaneLayout
+
+# Bytes of input that should stay in the first-level cache while all filters pass over them.
+_TILE_BYTES = 36 * 1024
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A convolution as the choice of a kernel sees it.
+
+    Attributes:
+        op: The operator.
+        input: Layout of its input.
+        output: Layout of its output.
+        density: Share of weights in slices that are not zero (pointwise: of weights not zero).
+        isa: Name of the instruction set.
+    """
+
+    op: Conv2d
+    input: PlaneLayout
+    output: PlaneLayout
+    density: float
+    isa: str
+
+    @property
+    def traits(self) -> _core.IsaTraits:
+        """Tile sizes of the instruction set."""
+        return _core.isa_traits(self.isa)
+
+    @property
+    def is_3x3(self) -> bool:
+        """3×3 without dilation."""
+        return self.op.kernel == (3, 3) and self.op.dilation == (1, 1)
+
+    @property
+    def staged(self) -> bool:
+        """Whether the input must be rearranged before taps are flat shifts of it."""
+        ph, pw = self.op.padding
+        return (
+            self.op.stride != (1, 1)
+            or self.input.row_stride != self.output.row_stride
+            or self.input.gap < pw
+            or self.input.halo < ph
+        )
+
+    @property
+    def vectors(self) -> int:
+        """Vectors in a plane of the output."""
+        return -(-self.output.height * self.output.row_stride // self.traits["lanes"])
+
+    @property
+    def whole_rows(self) -> bool:
+        """Whether rows of the output are whole vectors."""
+        return self.output.row_stride % self.traits["lanes"] == 0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A kernel, its tile and why.
+
+    Attributes:
+        kernel: Name in the extension.
+        label: Name of its loop, for the kernel's full name.
+        staged: Whether the input is split into planes of stride 1 first.
+        block_channels: Input channels between which partial sums wait in the output.
+        tile_rows: Rows of a tile, of row kernels.
+        tile: Vectors of a tile, or of each of its rows.
+        shape: The tile, for the kernel's full name.
+        reason: Why this kernel.
+    """
+
+    kernel: str
+    label: str
+    staged: bool
+    block_channels: int
+    tile_rows: int
+    tile: int
+    shape: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One row of the registry.
+
+    Attributes:
+        name: Name in the extension.
+        suits: Whether it can do a layer and should.
+        choose: Its tile for a layer.
+    """
+
+    name: str
+    suits: Callable[[Problem], bool]
+    choose: Callable[[Problem], Choice]
+
+
+def choose_kernel(problem: Problem) -> Choice:
+    """The first kernel of the registry that suits."""
+    return next(k for k in KERNELS if k.suits(problem)).choose(problem)
+
+
+def _label(p: Problem) -> str:
+    kh, kw = p.op.kernel
+    sh, sw = p.op.stride
+    stride = "" if (kh, kw, sh, sw) == (1, 1, 1, 1) else f"s{sh}" if sh == sw else f"s{sh}x{sw}"
+    return f"gconv{kh}x{kw}{stride}"
+
+
+def _block_channels(p: Problem, bytes_per_channel: int) -> int:
+    return max(8, min(p.op.in_channels, _TILE_BYTES // max(bytes_per_channel, 1)))
+
+
+def _rows_choice(p: Problem, name: str, planes: int, reason: str) -> Choice:
+    traits = p.traits
+    vectors = p.output.row_stride // traits["lanes"]
+    tiles = -(-vectors // traits["row_vectors_max"])
+    cols = -(-vectors // tiles)
+    rows = min(traits["rows_tile"] // cols, traits["rows_max"], p.output.height)
+    rows = -(-p.output.height // -(-p.output.height // rows))
+    bytes_per_channel = (rows + 2) * cols * traits["lanes"] * 4 * planes
+    block = _block_channels(p, bytes_per_channel)
+    label = _label(p) + "rows"
+    return Choice(name, label, p.staged, block, rows, cols, f"{rows}x{cols}", reason)
+
+
+def _rows3x3(p: Problem) -> Choice:
+    return _rows_choice(
+        p, "rows3x3", 1, "3x3 stride 1: each loaded row serves three rows of output"
+    )
+
+
+def _rows3x3s2(p: Problem) -> Choice:
+    return _rows_choice(
+        p, "rows3x3s2", 6, "3x3 stride 2: even and odd rows staged apart, loads aligned"
+    )
+
+
+def _pairs3x3(p: Problem) -> Choice:
+    vectors = min(4, p.vectors)
+    block = _block_channels(p, 4 * p.input.channel_stride)
+    reason = "3x3 on at most 7 columns: two image rows in each vector"
+    return Choice(
+        "pairs3x3", _label(p) + "pairs", False, block, 0, vectors, f"{vectors}x1", reason
+    )
+
+
+def _flat_bytes(p: Problem, tile: int) -> int:
+    """Bytes of input that one channel gives to a flat tile."""
+    kh, kw = p.op.kernel
+    floats = tile * p.traits["lanes"]
+    if p.staged:
+        return 4 * kw * min(kh, p.op.stride[0]) * (
+            floats + kh // p.op.stride[0] * p.output.row_stride
+        )
+    return 4 * (floats + (kh - 1) * p.op.dilation[0] * p.output.row_stride)
+
+
+def _flat(p: Problem) -> Choice:
+    tiles = -(-p.vectors // p.traits["flat_tile"])
+    tile = -(-p.vectors // tiles)
+    block = _block_channels(p, _flat_bytes(p, tile))
+    if p.density == 0:
+        reason = "every slice is zero: fills in the bias"
+    elif p.op.kernel == (1, 1):
+        reason = "1x1: pixels of one filter stay in registers, one load a weight"
+    else:
+        reason = "any taps, strides and groups: each tap is a flat shift"
+    return Choice("flat", _label(p), p.staged, block, 0, tile, f"{tile}x1", reason)
+
+
+def _suits_flat_blocked(p: Problem) -> bool:
+    """Whether sharing loads between filters outweighs the zeros multiplied for it.
+
+    A block of filters computes every slice that any of them has. With aligned loads that pays from
+    about 0.7 of the slices on, with unaligned ones, which cost twice, from about 0.4 on.
+    """
+    filters = p.op.out_channels // p.op.groups
+    block = p.traits["filter_block"]
+    if filters < block or (p.op.groups > 1 and filters % block):
+        return False
+    aligned = p.op.kernel == (1, 1) or (p.staged and p.whole_rows)
+    return p.density >= (0.7 if aligned else 0.4)
+
+
+def _flat_blocked(p: Problem) -> Choice:
+    tiles = -(-p.vectors // p.traits["flat_tile_blocked"])
+    tile = -(-p.vectors // tiles)
+    block = _block_channels(p, _flat_bytes(p, tile))
+    shape = f"{tile}x{p.traits['filter_block']}"
+    reason = f"{p.density:.0%} of the slices left: filters in blocks share each load"
+    return Choice("flat_blocked", _label(p) + "blocked", p.staged, block, 0, tile, shape, reason)
+
+
+KERNELS = (
+    Kernel("flat", lambda p: p.density == 0, _flat),
+    Kernel("rows3x3", lambda p: p.is_3x3 and not p.staged and p.whole_rows, _rows3x3),
+    Kernel(
+        "pairs3x3",
+        lambda p: (
+            p.is_3x3
+            and not p.staged
+            and p.op.padding == (1, 1)
+            and p.output.row_stride == 8
+            and p.traits["lanes"] == 16
+            and p.input.width < 8
+        ),
+        _pairs3x3,
+    ),
+    Kernel(
+        "rows3x3s2",
+        lambda p: p.is_3x3 and p.staged and p.op.stride[0] == 2 and p.whole_rows,
+        _rows3x3s2,
+    ),
+    Kernel("flat_blocked", _suits_flat_blocked, _flat_blocked),
+    Kernel("flat", lambda p: True, _flat),
+)

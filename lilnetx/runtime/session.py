@@ -1,0 +1,172 @@
+"""Running a network on the CPU."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lilnetx.errors import InputError
+from lilnetx.graph.ir import Graph, Shape
+from lilnetx.graph.shapes import infer_shapes
+from lilnetx.runtime.build import build_network
+from lilnetx.runtime.isa import choose_isa
+from lilnetx.runtime.plan import Plan, make_plan
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ProfileRow:
+    """Time of one step.
+
+    Attributes:
+        name: Name of the step's node.
+        kernel: Full name of its kernel.
+        shape: Shapes that go in and come out, without the batch.
+        density: Share of the weights that is computed, or None where there are none.
+        ms: Median time for the whole batch, in milliseconds.
+    """
+
+    name: str
+    kernel: str
+    shape: str
+    density: float | None
+    ms: float
+
+
+class Session:
+    """A network, planned once and ready to run.
+
+    Loading decodes and packs the weights and allocates the memory for one image; :meth:`run` then
+    allocates only its outputs (and, at the first batch of at least as many images as threads, the
+    memory that lets each thread take whole images). A session may be used from several threads; its
+    runs follow each other.
+
+    Args:
+        source: A ``.lnx`` file or a graph.
+        threads: Threads to use; None for as many as the process may use.
+        isa: ``"avx512"``, ``"avx2"`` or ``"portable"``; None for the environment's ``LILNETX_ISA``,
+            or else the best that this machine has.
+
+    Raises:
+        IsaError: The instruction set is unknown, or this machine lacks it.
+        LnxFormatError: The file cannot be read (see its subclasses).
+        GraphError: The graph contradicts itself.
+        InputError: ``threads`` is below 1.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | Graph,
+        *,
+        threads: int | None = None,
+        isa: str | None = None,
+    ) -> None:
+        self._isa = choose_isa(isa)
+        if threads is None:
+            threads = available_threads()
+        if threads < 1:
+            raise InputError(f"threads={threads}: expected at least 1")
+        self._threads = threads
+        if isinstance(source, Graph):
+            self._graph = source
+        else:
+            from lilnetx.format import read_lnx
+
+            self._graph = read_lnx(Path(source))
+        shapes = infer_shapes(self._graph)
+        self._output_shapes = tuple(shapes[name] for name in self._graph.outputs)
+        self._plan, packed = make_plan(self._graph, self._isa)
+        self._network = build_network(self._plan, packed, threads)
+
+    @property
+    def graph(self) -> Graph:
+        """The network."""
+        return self._graph
+
+    @property
+    def plan(self) -> Plan:
+        """How it runs; ``print(session.plan)`` shows a table."""
+        return self._plan
+
+    @property
+    def isa(self) -> str:
+        """Instruction set of the kernels: ``"avx512"``, ``"avx2"`` or ``"portable"``."""
+        return self._isa
+
+    @property
+    def threads(self) -> int:
+        """Threads that share the work."""
+        return self._threads
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of one input image, without the batch."""
+        return tuple(self._graph.input_shape)
+
+    @property
+    def output_shapes(self) -> tuple[Shape, ...]:
+        """Shape of each output, without the batch."""
+        return self._output_shapes
+
+    def run(self, x: Array) -> Array | tuple[Array, ...]:
+        """Runs the network.
+
+        Args:
+            x: float32, shape ``(N, *input_shape)``, N >= 0; made C-contiguous if it is not.
+
+        Returns:
+            float32, shape ``(N, *output_shape)``; a tuple of them when there are several outputs.
+
+        Raises:
+            InputError: ``x`` has another shape or dtype.
+        """
+        x = self._checked(x)
+        flat = self._network.run(x)
+        results = tuple(
+            out.reshape(x.shape[0], *shape)
+            for out, shape in zip(flat, self._output_shapes, strict=True)
+        )
+        return results[0] if len(results) == 1 else results
+
+    def profile(self, x: Array, repeats: int = 20) -> list[ProfileRow]:
+        """Times every step.
+
+        Images are run one after the other, and all threads share each step.
+
+        Args:
+            x: Input as for :meth:`run`, at least one image.
+            repeats: Runs to take the median of; one more goes before them.
+
+        Returns:
+            One row for each step of :attr:`plan`.
+        """
+        x = self._checked(x)
+        if len(x) == 0 or repeats < 1:
+            raise InputError("a profile needs at least one image and one repeat")
+        seconds = self._network.profile(x, repeats + 1)[1:]
+        return [
+            ProfileRow(step.name, step.kernel, step.shape, step.density, float(ms))
+            for step, ms in zip(self._plan.steps, np.median(seconds, axis=0) * 1e3, strict=True)
+        ]
+
+    def _checked(self, x: Array) -> Array:
+        if not isinstance(x, np.ndarray):
+            raise InputError(f"input is a {type(x).__name__}, expected a float32 numpy array")
+        if x.dtype != np.float32:
+            raise InputError(f"input has dtype {x.dtype}, expected float32: use x.astype('float32')")
+        if x.shape[1:] != self.input_shape or x.ndim != len(self.input_shape) + 1:
+            expected = ", ".join(["N", *map(str, self.input_shape)])
+            raise InputError(f"input has shape {x.shape}, expected ({expected})")
+        return np.ascontiguousarray(x)
+
+
+def available_threads() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
