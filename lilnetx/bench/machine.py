@@ -11,7 +11,7 @@ _PACKAGES = ("lilnetx", "numpy", "torch", "onnxruntime", "openvino")
 
 
 def describe_machine() -> dict[str, object]:
-    """Processor model, number of usable cores, and operating system."""
+    """Processor model, cores that this process may use, and operating system."""
     return {
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0))

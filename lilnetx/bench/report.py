@@ -57,7 +57,7 @@ def format_report(report: Report) -> str:
         "\n".join(
             [
                 *(f"{row.name}: {row.settings}" for row in report.contenders),
-                f"machine: {report.machine['cpu']}, {report.machine['cores']} cores usable, "
+                f"machine: {report.machine['cpu']}, cores in use: {report.machine['cores']}, "
                 f"{report.machine['system']}",
                 f"versions: {versions}",
                 f"command: {report.command}",
@@ -155,7 +155,7 @@ def _layer_table(report: Report, title: str) -> str:
     ]
     total = sum(layer.ms for layer in report.layers)
     rows.append(("all steps", "", "", "", f"{total:.4f}", "", "100.0"))
-    header = ("<layer", "<output", "density %", "<kernel", "ms", "GFLOP/s *", "share %")
+    header = ("<layer", "<shape", "density %", "<kernel", "ms", "GFLOP/s *", "share %")
     note = "* dense-equivalent: operations of the dense layer divided by our time"
     return f"{format_table(header, rows, title=title)}\n{note}"
 

@@ -70,7 +70,7 @@ class LayerRow:
     Attributes:
         name: Name of the node.
         kernel: Kernel that the plan chose.
-        shape: Of its output for one image.
+        shape: Of what goes in and comes out for one image.
         density: Share of slices that are not zero; None for steps without weights.
         ms: Median milliseconds.
         gflops: Dense-equivalent: operations of the dense layer by our time; None without weights.
@@ -254,7 +254,9 @@ def _check(session: Session, others: list[Contender], x: NDArray[np.float32]) ->
     reference = run_reference(session.graph, x[rows])
     outputs = session.run(x)
     ours = outputs if isinstance(outputs, tuple) else (outputs,)
-    error = max(relative_error(y[rows], ref) for y, ref in zip(ours, reference, strict=True))
+    errors = [relative_error(y[rows], ref) for y, ref in zip(ours, reference, strict=True)]
+    # numpy's maximum lets a NaN through, the built-in one may drop it.
+    error = float(np.max(errors))
     _require("lilnetx", error, MAX_REL_ERROR)
     for contender in others:
         theirs = relative_error(contender.call()[rows], reference[0])
@@ -273,17 +275,19 @@ def _require(name: str, error: float, limit: float) -> None:
 
 def _profile(session: Session, x: NDArray[np.float32]) -> tuple[LayerRow, ...]:
     steps = session.profile(x, repeats=_PROFILE_REPEATS)
-    macs = {layer.name: layer.macs for layer in layer_stats(session.graph)}
+    weighted = {layer.name: layer for layer in layer_stats(session.graph)}
     total = float(sum(step.ms for step in steps))
     rows = []
     for step in steps:
-        flops = 2 * macs[step.name] * len(x) if step.name in macs else None
+        # Handing out the output is a step of its own, with its layer's name and no weights.
+        layer = weighted.pop(step.name, None)
+        flops = 2 * layer.macs * len(x) if layer is not None else None
         rows.append(
             LayerRow(
                 name=step.name,
                 kernel=step.kernel,
-                shape="x".join(map(str, step.shape)),
-                density=step.density if flops is not None else None,
+                shape=step.shape,
+                density=layer.density if layer is not None else None,
                 ms=step.ms,
                 gflops=flops / (step.ms * 1e6) if flops is not None and step.ms > 0 else None,
                 share=step.ms / total if total > 0 else 0.0,

@@ -20,6 +20,7 @@ from lilnetx.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from lilnetx.data import ImageDataset
+    from lilnetx.runtime import Session
 
 _EPILOG = """\
 examples:
@@ -98,18 +99,19 @@ def _require_fit(path: Path, input_shape: tuple[int, ...], data: ImageDataset) -
 
 
 def _count_correct(
-    session: Any,
+    session: Session,
     data: ImageDataset,
     mean: tuple[float, ...],
     std: tuple[float, ...],
     batch: int,
 ) -> int:
-    """How many test images have their label's output largest."""
+    """How many test images have their label's value largest in the (first) output."""
     from lilnetx.data import normalise
 
     images, labels, correct = data.test_images, data.test_labels, 0
     starts = range(0, len(images), batch)
     for first in progress(starts, len(starts), "eval", "batch"):
-        output = session.run(normalise(images[first : first + batch], mean, std))
+        outputs = session.run(normalise(images[first : first + batch], mean, std))
+        output = outputs[0] if isinstance(outputs, tuple) else outputs
         correct += int((output.argmax(axis=1) == labels[first : first + batch]).sum())
     return correct

@@ -89,9 +89,7 @@ def _guard(
     return round_up(guard, 16)
 
 
-def _first_fit(
-    planes: Mapping[str, int], lives: Mapping[str, tuple[int, int]]
-) -> dict[str, int]:
+def _first_fit(planes: Mapping[str, int], lives: Mapping[str, tuple[int, int]]) -> dict[str, int]:
     """First plane of each value, so that values alive together do not overlap; largest first."""
     placed: dict[str, int] = {}
     for name in sorted(planes, key=lambda n: (-planes[n], lives[n])):

@@ -110,9 +110,7 @@ def pack_node(graph: Graph, node: Node) -> PackedSlices:
     return PackedSlices(ptr, index, values.reshape(-1, shape.length), shape)
 
 
-def _slice_shape(
-    node: Node, slices: tuple[int, ...], channels: int, groups: int
-) -> SliceShape:
+def _slice_shape(node: Node, slices: tuple[int, ...], channels: int, groups: int) -> SliceShape:
     op = node.op
     assert isinstance(op, Conv2d | Linear)
     filters, count, length = slices

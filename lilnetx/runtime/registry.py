@@ -154,9 +154,7 @@ def _pairs3x3(p: Problem) -> Choice:
     vectors = min(4, p.vectors)
     block = _block_channels(p, 4 * p.input.channel_stride)
     reason = "3x3 on at most 7 columns: two image rows in each vector"
-    return Choice(
-        "pairs3x3", _label(p) + "pairs", False, block, 0, vectors, f"{vectors}x1", reason
-    )
+    return Choice("pairs3x3", _label(p) + "pairs", False, block, 0, vectors, f"{vectors}x1", reason)
 
 
 def _flat_bytes(p: Problem, tile: int) -> int:
@@ -164,8 +162,8 @@ def _flat_bytes(p: Problem, tile: int) -> int:
     kh, kw = p.op.kernel
     floats = tile * p.traits["lanes"]
     if p.staged:
-        return 4 * kw * min(kh, p.op.stride[0]) * (
-            floats + kh // p.op.stride[0] * p.output.row_stride
+        return (
+            4 * kw * min(kh, p.op.stride[0]) * (floats + kh // p.op.stride[0] * p.output.row_stride)
         )
     return 4 * (floats + (kh - 1) * p.op.dilation[0] * p.output.row_stride)
 
