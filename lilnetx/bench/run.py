@@ -210,7 +210,7 @@ def relative_error(output: NDArray[Any], reference: NDArray[np.float64]) -> floa
     """Largest difference relative to the reference's largest value; infinity if shapes differ."""
     if output.shape != reference.shape:
         return float("inf")
-    scale = max(float(np.abs(reference).max(initial=0.0)), np.finfo(np.float32).tiny)
+    scale = max(float(np.abs(reference).max(initial=0.0)), float(np.finfo(np.float32).tiny))
     return float(np.abs(output - reference).max(initial=0.0)) / scale
 
 
