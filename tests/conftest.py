@@ -1,4 +1,7 @@
-"""Data and files that tests of several rooms share; no test needs a download."""
+"""Data and files that tests of several rooms share; no test needs a download.
+
+That this file is here also lets tests import ``cases`` and ``tolerances`` by name.
+"""
 
 from __future__ import annotations
 

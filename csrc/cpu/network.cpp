@@ -49,8 +49,9 @@ struct Network::State {
   }
 
   Frame frame(Memory& m, const float* x, int64_t image, float* const* outputs) {
-    return Frame{m.arena.data(), m.scratch.data(), x + image * input_floats, outputs, image, 0, 1, 0,
-                 &pool.barrier()};
+    return Frame{
+        m.arena.data(), m.scratch.data(), x + image * input_floats, outputs, image, 0, 1, 0,
+        &pool.barrier()};
   }
 
   const KernelTable& kernels;
@@ -126,8 +127,7 @@ void Network::add_conv(const ConvSpec& s, const SliceShape& shape, const PackedS
     case ConvKernel::kRows3x3:
     case ConvKernel::kRows3x3s2:
       state.check(is3x3 && undilated && s.out.row_stride % lanes == 0 &&
-                      (s.kernel == ConvKernel::kRows3x3 ? !s.staged
-                                                        : s.staged && w.stride_h == 2),
+                      (s.kernel == ConvKernel::kRows3x3 ? !s.staged : s.staged && w.stride_h == 2),
                   "the row kernel cannot do this convolution");
       tile_fits &= s.tile <= traits.row_vectors_max && s.tile_rows >= 1 &&
                    s.tile_rows <= traits.rows_max && s.tile_rows * s.tile <= traits.rows_tile;
@@ -194,8 +194,7 @@ void Network::add_softmax(const Image& in, const Image& out) {
 
 void Network::add_output(const Image& from) {
   state_->check_image(from, 0);
-  state_->steps.push_back(
-      make_output_step(from, static_cast<int>(state_->output_floats.size())));
+  state_->steps.push_back(make_output_step(from, static_cast<int>(state_->output_floats.size())));
   state_->output_floats.push_back(floats_of(from));
 }
 

@@ -161,8 +161,8 @@ class ConvStep : public Step {
     share_.push_back(0);
     for (int t = 1; t <= threads; ++t) {
       const int64_t target = before[units_] * t / threads;
-      share_.push_back(static_cast<int>(
-          std::lower_bound(before.begin(), before.end(), target) - before.begin()));
+      share_.push_back(static_cast<int>(std::lower_bound(before.begin(), before.end(), target) -
+                                        before.begin()));
     }
   }
 

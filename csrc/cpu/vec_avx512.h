@@ -46,8 +46,7 @@ LNX_INLINE Vec right(Vec cur, Vec next) {
 LNX_INLINE Vec middle(Vec a, Vec b) { return _mm512_shuffle_f32x4(a, b, 0x4E); }
 // Lanes 0, 2, 4, ... of the 2 * kLanes floats in a and b.
 LNX_INLINE Vec even(Vec a, Vec b) {
-  const __m512i index =
-      _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  const __m512i index = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
   return _mm512_permutex2var_ps(a, index, b);
 }
 // Zeroes the lanes whose bit is clear; bit p % 8 of mask[p / 8] belongs to flat position p.

@@ -1,10 +1,10 @@
 """Where activations lie in memory: rows with zero gaps, planes with rows of zeros between them.
 
 Image column x is at index x of its row, and the gap after the last column is at least as wide as
-any convolution's padding. The left neighbour of column 0 is then the gap of the row before, so every
-tap of a convolution is one flat shift of the plane. All values of one height and width share one
-layout; that keeps additions flat, and lets values reuse each other's memory without clearing it:
-the zeros of one are the zeros of the other.
+any convolution's padding. The left neighbour of column 0 is then the gap of the row before, so that
+every tap of a convolution is one flat shift of the plane. All values of one height and width share
+one layout; that keeps additions flat, and lets values reuse each other's memory without clearing
+it: the zeros of one are the zeros of the other.
 """
 
 from __future__ import annotations

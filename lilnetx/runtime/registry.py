@@ -2,8 +2,8 @@
 
 Kernels are tried in the order of :data:`KERNELS`; the first that suits a layer is taken. Names are
 specifications: ``lnx_f32_gconv3x3s1rows_add_relu_7x2__avx512`` is float32, a gathered convolution
-(only the channels whose slice is not zero), 3×3 with stride 1 by rows, with fused addition and ReLU,
-tiles of 7 rows of 2 vectors, for AVX-512. Flat kernels give vectors × filters instead.
+(only the channels whose slice is not zero), 3×3 with stride 1 by rows, with fused addition and
+ReLU, tiles of 7 rows of 2 vectors, for AVX-512. Flat kernels give vectors × filters instead.
 """
 
 from __future__ import annotations

@@ -33,12 +33,11 @@ void rows3x3_tile(const ConvArgs& a, const Tile& t, const float* in, const uint1
       LNX_UNROLL for (int v = 0; v < kCols; ++v) {
         const Vec next = kFull && v + 1 == kCols ? cur : load(row + (v + 1) * kLanes);
         const Vec shifted[3] = {left(prev, cur), cur, right(cur, next)};
-        LNX_UNROLL for (int kx = 0; kx < 3; ++kx)
-          LNX_UNROLL for (int ky = 0; ky < 3; ++ky) {
-            const int o = r - ky;
-            if (o >= 0 && o < kRows)
-              acc[o * kCols + v] = fma(w[ky * 3 + kx], shifted[kx], acc[o * kCols + v]);
-          }
+        LNX_UNROLL for (int kx = 0; kx < 3; ++kx) LNX_UNROLL for (int ky = 0; ky < 3; ++ky) {
+          const int o = r - ky;
+          if (o >= 0 && o < kRows)
+            acc[o * kCols + v] = fma(w[ky * 3 + kx], shifted[kx], acc[o * kCols + v]);
+        }
         prev = cur;
         cur = next;
       }
@@ -61,14 +60,13 @@ void rows3x3s2_tile(const ConvArgs& a, const Tile& t, const float* in, const uin
       const float* outer = x + a.taps[kx];
       const float* inner = x + a.taps[3 + kx];
       const Vec w0 = set1(values[kx]), w1 = set1(values[3 + kx]), w2 = set1(values[6 + kx]);
-      LNX_UNROLL for (int r = 0; r < kRows + 1; ++r)
-        LNX_UNROLL for (int v = 0; v < kCols; ++v) {
-          const Vec pixels = load(outer + r * step + v * kLanes);
-          if (r < kRows) acc[r * kCols + v] = fma(w0, pixels, acc[r * kCols + v]);
-          if (r > 0) acc[(r - 1) * kCols + v] = fma(w2, pixels, acc[(r - 1) * kCols + v]);
-        }
-      LNX_UNROLL for (int i = 0; i < kRows * kCols; ++i)
-        acc[i] = fma(w1, load(inner + i / kCols * step + i % kCols * kLanes), acc[i]);
+      LNX_UNROLL for (int r = 0; r < kRows + 1; ++r) LNX_UNROLL for (int v = 0; v < kCols; ++v) {
+        const Vec pixels = load(outer + r * step + v * kLanes);
+        if (r < kRows) acc[r * kCols + v] = fma(w0, pixels, acc[r * kCols + v]);
+        if (r > 0) acc[(r - 1) * kCols + v] = fma(w2, pixels, acc[(r - 1) * kCols + v]);
+      }
+      LNX_UNROLL for (int i = 0; i < kRows * kCols; ++i) acc[i] =
+          fma(w1, load(inner + i / kCols * step + i % kCols * kLanes), acc[i]);
     }
   }
   end_tile<kRows, kCols>(a, t, step, acc);

@@ -31,8 +31,7 @@ void flat_tile(const ConvArgs& a, const Tile& t, const float* in, const uint16_t
     for (; k < n; ++k) {
       const float* x = in + channel[k] * a.channel_stride;
       const Vec w = set1(values[k]);
-      LNX_UNROLL for (int v = 0; v < kVectors; ++v)
-        acc[v] = fma(w, load(x + v * kLanes), acc[v]);
+      LNX_UNROLL for (int v = 0; v < kVectors; ++v) acc[v] = fma(w, load(x + v * kLanes), acc[v]);
     }
   } else {
     for (uint32_t k = 0; k < n; ++k) {
@@ -50,8 +49,7 @@ void flat_tile(const ConvArgs& a, const Tile& t, const float* in, const uint16_t
       for (; i < a.num_taps; ++i) {
         const float* x = base + a.taps[i];
         const Vec w = set1(values[i]);
-        LNX_UNROLL for (int v = 0; v < kVectors; ++v)
-          acc[v] = fma(w, load(x + v * kLanes), acc[v]);
+        LNX_UNROLL for (int v = 0; v < kVectors; ++v) acc[v] = fma(w, load(x + v * kLanes), acc[v]);
       }
       values += a.num_taps;
     }
@@ -90,8 +88,7 @@ void flat_blocked_tile(const ConvArgs& a, const Tile& t, const float* in, const 
       values += kFilterBlock;
     }
   }
-  LNX_UNROLL for (int f = 0; f < kFilterBlock; ++f)
-    if (t.filter + f < a.filters)
+  LNX_UNROLL for (int f = 0; f < kFilterBlock; ++f) if (t.filter + f < a.filters)
       end_tile<1, kVectors>(a, Tile{t.filter + f, t.position, t.first, t.last}, 0, acc[f]);
 }
 
@@ -115,7 +112,8 @@ LNX_INLINE void for_each_flat_tile(const ConvArgs& a, int filters_per_unit, int 
   const int64_t tiles = (vectors + a.tile - 1) / a.tile;
   for (int64_t i = 0; i < tiles; ++i) {
     const int64_t from = split(vectors, tiles, i), to = split(vectors, tiles, i + 1);
-    for_each_block(a, pick(static_cast<int>(to - from)), from * kLanes, filters_per_unit, begin, end);
+    for_each_block(a, pick(static_cast<int>(to - from)), from * kLanes, filters_per_unit, begin,
+                   end);
   }
 }
 

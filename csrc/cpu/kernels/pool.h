@@ -1,8 +1,6 @@
 // Maximum and average pooling: first down the columns into a buffer of one row, then along it.
 #pragma once
 
-#include <cstring>
-
 #include "cpu/kernels/tile.h"
 
 namespace lnx::LNX_ISA {
@@ -69,14 +67,7 @@ static void pool_channels(const PoolArgs& a, int begin, int end) {
         Vec v = pool_row<kAverage>(a, x, neutral);
         if (kAverage) v = mul(v, mul(set1(a.row_scale[y]), load(a.column_scale + x)));
         v = keep(v, a.mask, x);
-        if (x + kLanes <= a.out_row_stride) {
-          store(out + x, v);
-        } else {
-          // A row shorter than a vector: the lanes past it belong to the next row.
-          float lanes[kLanes];
-          store(lanes, v);
-          std::memcpy(out + x, lanes, sizeof(float) * (a.out_row_stride - x));
-        }
+        store_in_row(out + x, v, a.out_row_stride - x);
       }
     }
   }

@@ -13,10 +13,11 @@ LNX_INLINE void stage_row(const StageArgs& a, const float* row, int shift, float
     // columns that are no pixels.
     const float* from = row + shift;
     if (a.stride_w == 1) {
-      for (; x < a.width; x += kLanes) store(out + x, load(from + x));
+      for (; x < a.width; x += kLanes) store_in_row(out + x, load(from + x), a.row_stride - x);
     } else {
       for (; x < a.width; x += kLanes)
-        store(out + x, even(load(from + 2 * x), load(from + 2 * x + kLanes)));
+        store_in_row(out + x, even(load(from + 2 * x), load(from + 2 * x + kLanes)),
+                     a.row_stride - x);
     }
   } else {
     for (; x < a.width; ++x) {
@@ -35,8 +36,7 @@ static void stage(const StageArgs& a, int begin, int end) {
       for (int s = 0; s < a.num_shifts; ++s, plane += a.plane_stride) {
         for (int j = 0; j < a.rows; ++j) {
           float* out = plane + static_cast<int64_t>(j) * a.row_stride;
-          const int64_t y =
-              static_cast<int64_t>(j + a.first_row) * a.stride_h + a.phases[i];
+          const int64_t y = static_cast<int64_t>(j + a.first_row) * a.stride_h + a.phases[i];
           if (y >= 0 && y < a.in_height) {
             stage_row(a, in + y * a.in_row_stride, a.shifts[s], out);
           } else {

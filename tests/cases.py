@@ -1,0 +1,216 @@
+"""The one table of convolutions that kernels are tested on, and the graphs made of them."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from lilnetx.graph.ir import Add, Conv2d, Decoder, Graph, LatentWeight, Node, Relu
+
+
+@dataclass(frozen=True)
+class ConvCase:
+    """A convolution, what follows it, and how much of its weight is there."""
+
+    channels: int
+    filters: int
+    size: tuple[int, int]
+    kernel: tuple[int, int] = (3, 3)
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    density: float = 0.5
+    g: int = 1
+    bias: bool = True
+    residual: bool = False
+    relu: bool = False
+
+    @property
+    def op(self) -> Conv2d:
+        return Conv2d(
+            self.channels,
+            self.filters,
+            self.kernel,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
+        )
+
+    def __str__(self) -> str:
+        """The test's id."""
+
+        def pair(p: tuple[int, int]) -> str:
+            return str(p[0]) if p[0] == p[1] else f"{p[0]},{p[1]}"
+
+        parts = [f"k{pair(self.kernel)}s{pair(self.stride)}p{pair(self.padding)}"]
+        parts.append(f"{self.channels}to{self.filters}@{self.size[0]}x{self.size[1]}")
+        if self.dilation != (1, 1):
+            parts.append(f"dil{pair(self.dilation)}")
+        if self.groups > 1:
+            parts.append(f"groups{self.groups}")
+        parts.append(f"d{self.density}")
+        if self.g > 1:
+            parts.append(f"g{self.g}")
+        parts += [n for n in ("residual", "relu") if getattr(self, n)]
+        if not self.bias:
+            parts.append("nobias")
+        return "-".join(parts)
+
+
+def _epilogues(i: int) -> dict[str, bool]:
+    """Every combination of bias, residual and ReLU, in turn."""
+    return {"bias": i % 2 == 0, "residual": i // 2 % 2 == 1, "relu": i // 4 % 2 == 1}
+
+
+def _grid() -> list[ConvCase]:
+    cases: list[ConvCase] = []
+
+    def add(channels: int, filters: int, size: tuple[int, int], **more: object) -> None:
+        cases.append(ConvCase(channels, filters, size, **(_epilogues(len(cases)) | more)))  # type: ignore[arg-type]
+
+    # 3x3 with padding 1: sizes below, at and above each tile, rows of 8, 16, 32, ... floats.
+    for size in ((1, 1), (2, 3), (7, 7), (8, 7), (5, 8), (14, 14), (15, 13), (9, 15), (16, 16)):
+        add(7, 3, size, padding=(1, 1))
+    for size in (
+        (28, 28),
+        (13, 31),
+        (9, 33),
+        (17, 47),
+        (6, 48),
+        (56, 56),
+        (3, 57),
+        (5, 63),
+        (4, 64),
+    ):
+        add(3, 5, size, padding=(1, 1))
+    add(2, 2, (3, 130), padding=(1, 1))
+    # Channel blocks: more channels than stay in the cache.
+    add(130, 4, (14, 14), padding=(1, 1), density=0.1)
+    add(70, 5, (28, 28), padding=(1, 1), density=0.5)
+    add(150, 33, (7, 7), padding=(1, 1), density=0.1)
+    # 3x3 with other padding.
+    add(3, 5, (9, 11))
+    add(5, 3, (8, 20), padding=(2, 2))
+    add(3, 4, (6, 9), padding=(0, 1))
+    add(3, 4, (6, 9), padding=(1, 0))
+    add(2, 3, (5, 5), padding=(10, 12))
+    # 3x3 with stride.
+    for size in ((7, 7), (8, 8), (13, 14), (28, 28), (29, 31), (33, 57), (56, 56), (1, 1)):
+        add(7, 4, size, stride=(2, 2), padding=(1, 1))
+    add(3, 7, (9, 21), stride=(2, 1), padding=(1, 1))
+    add(3, 7, (9, 21), stride=(1, 2), padding=(1, 1))
+    add(3, 3, (17, 19), stride=(3, 3), padding=(1, 1))
+    add(4, 3, (11, 40), stride=(2, 2))
+    add(100, 3, (28, 28), stride=(2, 2), padding=(1, 1), density=0.3)
+    # Pointwise, single weights and slices of four channels, with what pads the last slice.
+    for channels, filters, size in (
+        (1, 1, (1, 1)),
+        (3, 16, (7, 7)),
+        (16, 7, (14, 14)),
+        (33, 3, (28, 28)),
+        (7, 33, (13, 57)),
+        (130, 20, (7, 7)),
+        (200, 9, (14, 14)),
+        (90, 6, (56, 56)),
+    ):
+        for g in (1, 4):
+            add(channels, filters, size, kernel=(1, 1), g=g)
+    add(33, 7, (15, 15), kernel=(1, 1), stride=(2, 2), g=4)
+    add(16, 9, (28, 28), kernel=(1, 1), stride=(2, 2))
+    add(16, 5, (9, 9), kernel=(1, 1), stride=(2, 1))
+    add(5, 4, (6, 6), kernel=(1, 1), padding=(1, 1))
+    # Filters that share loads, with a last block that is not full.
+    for filters in (3, 4, 7, 16):
+        add(7, filters, (14, 14), kernel=(1, 1), density=1.0)
+    add(33, 18, (7, 7), kernel=(1, 1), density=0.9)
+    add(3, 10, (30, 30), kernel=(7, 7), stride=(2, 2), padding=(3, 3), density=1.0)
+    add(1, 6, (28, 28), kernel=(5, 5), padding=(2, 2), density=1.0)
+    add(8, 8, (9, 9), kernel=(5, 5), padding=(2, 2), groups=2, density=1.0)
+    # Other kernels, dilation.
+    add(7, 3, (13, 13), kernel=(5, 5), padding=(2, 2))
+    add(3, 4, (28, 28), kernel=(5, 5), stride=(2, 2), padding=(2, 2))
+    add(3, 3, (15, 17), kernel=(7, 7), padding=(3, 3))
+    add(2, 3, (9, 40), kernel=(7, 7), stride=(2, 1), padding=(3, 3))
+    add(5, 4, (11, 12), kernel=(1, 3), padding=(0, 1))
+    add(5, 4, (11, 12), kernel=(3, 1), padding=(1, 0))
+    add(3, 3, (12, 21), kernel=(2, 4), stride=(2, 2))
+    add(3, 5, (9, 9), kernel=(4, 2), padding=(1, 1))
+    add(7, 3, (14, 14), padding=(2, 2), dilation=(2, 2))
+    add(3, 3, (16, 29), padding=(2, 3), dilation=(2, 3))
+    add(3, 3, (17, 18), stride=(2, 2), padding=(2, 2), dilation=(2, 2))
+    add(2, 2, (20, 21), kernel=(5, 3), padding=(4, 9), dilation=(2, 9))
+    # Groups and depthwise.
+    add(6, 9, (14, 14), padding=(1, 1), groups=3)
+    add(16, 16, (7, 7), padding=(1, 1), groups=16)
+    add(16, 32, (28, 28), padding=(1, 1), groups=16, density=1.0)
+    add(7, 7, (15, 15), kernel=(5, 5), stride=(2, 2), padding=(2, 2), groups=7, density=1.0)
+    add(12, 8, (9, 9), kernel=(1, 1), groups=2, g=4)
+    add(12, 8, (9, 9), kernel=(1, 1), groups=4, density=1.0)
+    # Nothing left, everything left.
+    for density in (0.0, 1.0):
+        add(7, 5, (14, 14), padding=(1, 1), density=density)
+        add(5, 3, (7, 7), padding=(1, 1), density=density)
+        add(5, 5, (13, 13), stride=(2, 2), padding=(1, 1), density=density)
+        add(16, 3, (10, 10), kernel=(1, 1), density=density, g=4)
+        add(3, 4, (12, 12), kernel=(5, 5), padding=(2, 2), density=density)
+    return cases
+
+
+CASES = _grid()
+
+
+def random_decoder(n: int, rng: np.random.Generator, name: str = "d") -> Decoder:
+    """A decoder whose weights are of order 1 for latents of a few units."""
+    matrix = np.rint((np.eye(n) + rng.normal(0, 0.2, (n, n))) * 2**10).astype(np.int32)
+    return Decoder(name, matrix, 11)
+
+
+def random_latents(
+    filters: int, slices: int, n: int, density: float, rng: np.random.Generator
+) -> np.ndarray:
+    """int32 ``(F, S, n)``; each slice is nonzero with probability ``density``."""
+    latents = rng.integers(-3, 4, (filters, slices, n)).astype(np.int32)
+    latents[..., 0] += latents[..., 0] == 0  # at least one tap of each slice is not zero
+    return latents * (rng.random((filters, slices, 1)) < density).astype(np.int32)
+
+
+def conv_node(
+    name: str, source: str, case: ConvCase, decoder: str, rng: np.random.Generator
+) -> Node:
+    """A node of random weights whose outputs are of order 1."""
+    op = case.op
+    per_group = case.channels // case.groups
+    pointwise = case.kernel == (1, 1)
+    n = case.g if pointwise else case.kernel[0] * case.kernel[1]
+    slices = -(-per_group // n) if pointwise else per_group
+    latents = random_latents(case.filters, slices, n, case.density, rng)
+    fan = max(1.0, per_group * case.kernel[0] * case.kernel[1] * case.density)
+    scale = (rng.uniform(0.5, 1.5, case.filters) / np.sqrt(fan)).astype(np.float32)
+    bias = rng.normal(0, 1, case.filters).astype(np.float32) if case.bias else None
+    return Node(name, op, (source,), LatentWeight(latents, decoder), scale, bias)
+
+
+def conv_graph(case: ConvCase) -> Graph:
+    """The case as a network: a convolution, then addition and ReLU if it has them.
+
+    The other operand of the addition is a convolution of the same shape.
+    """
+    rng = np.random.default_rng(zlib.crc32(str(case).encode()))
+    n = case.g if case.kernel == (1, 1) else case.kernel[0] * case.kernel[1]
+    decoder = random_decoder(n, rng)
+    nodes = []
+    if case.residual:
+        nodes.append(conv_node("side", "x", case, "d", rng))
+    nodes.append(conv_node("conv", "x", case, "d", rng))
+    last = "conv"
+    if case.residual:
+        nodes.append(Node("add", Add(), ("conv", "side")))
+        last = "add"
+    if case.relu:
+        nodes.append(Node("relu", Relu(), (last,)))
+        last = "relu"
+    return Graph("x", (case.channels, *case.size), tuple(nodes), (last,), {"d": decoder})

@@ -1,0 +1,44 @@
+"""Every convolution of the case table, on every instruction set, against the float64 reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cases import CASES, conv_graph
+from tolerances import LAYER
+
+from lilnetx.reference import run
+from lilnetx.runtime import Session, available_isas
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_convolution_matches_reference(case):
+    graph = conv_graph(case)
+    x = np.random.default_rng(1).normal(size=(2, *graph.input_shape)).astype(np.float32)
+    expected = run(graph, x)[0]
+    bound = LAYER["float32"] * max(np.abs(expected).max(), 1e-3)
+    for isa in available_isas():
+        for threads in (1, 3):
+            session = Session(graph, threads=threads, isa=isa)
+            actual = session.run(x)
+            assert actual.dtype == np.float32
+            assert actual.shape == expected.shape
+            error = np.abs(actual - expected)
+            worst = np.unravel_index(error.argmax(), error.shape)
+            assert error.max() <= bound, (
+                f"{isa}, {threads} threads: {actual[worst]} for {expected[worst]} at {worst}\n"
+                f"{session.plan}"
+            )
+            # What the gaps and the rows of zeros hold must survive a run.
+            assert np.array_equal(session.run(x), actual)
+
+
+def test_every_kernel_is_in_the_table():
+    kernels = set()
+    for case in CASES:
+        plan = Session(conv_graph(case), threads=1).plan
+        kernels |= {step.choice.kernel for step in plan.steps if step.choice}
+    expected = {"flat", "flat_blocked", "rows3x3", "rows3x3s2"}
+    if "avx512" in available_isas():
+        expected.add("pairs3x3")
+    assert kernels == expected
