@@ -45,7 +45,7 @@ format: $(READY) ## format all sources in place
 	$(BIN)/clang-format -i $(CXX_SOURCES)
 
 bench: $(INSTALLED) ## time the kernels, layer shape by layer shape
-	$(BIN)/pytest benchmarks --benchmark-only $(PYTEST_ARGS)
+	$(BIN)/pytest benchmarks/bench_*.py --benchmark-only $(PYTEST_ARGS)
 
 clean: ## remove VENV and everything that was built
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks
