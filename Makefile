@@ -30,9 +30,8 @@ install: $(INSTALLED) ## build the package and install it, with all extras, into
 demo: $(INSTALLED) ## time the shipped model against dense engines, layer by layer and as a whole
 	$(BIN)/lilnetx-bench $(BENCH_ARGS)
 
-# PYTHONSAFEPATH: interpreters that tests start find the installed package too, not the folder here.
 test: $(INSTALLED) ## run all tests against the installed package (PYTEST_ARGS='-k name' for some)
-	PYTHONSAFEPATH=1 LILNETX_TEST_INSTALLED=1 $(BIN)/pytest $(PYTEST_ARGS)
+	LILNETX_TEST_INSTALLED=1 $(BIN)/pytest $(PYTEST_ARGS)
 
 lint: $(READY) ## check style and types: ruff, mypy, clang-format
 	$(BIN)/ruff check .

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,15 @@ import lilnetx
 
 def pytest_report_header() -> str:
     return f"lilnetx: {Path(lilnetx.__file__).parent}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def away_from_the_sources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Interpreters that tests start would import the source folder if they started in it."""
+    before = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("elsewhere"))
+    yield
+    os.chdir(before)
 
 
 def write_idx(path: Path, values: np.ndarray) -> None:
