@@ -75,11 +75,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _meta(state: dict[str, Any]) -> dict[str, Any]:
-    """What the file says about its origin, and what :mod:`lilnetx.cli.evaluate` reads."""
-    config, facts = state["config"], state["data"]
+    """What the file says about its origin, and what :mod:`lilnetx.cli.evaluate` reads.
+
+    Settings that have the defaults of the version that packed the file, which it names, are left
+    out: in a file of some kilobytes they would be a visible share.
+    """
+    from lilnetx.train.config import TrainConfig
+
+    facts, defaults = state["data"], TrainConfig().as_json()
+    settings = state["config"].as_json()
+    told = {name: value for name, value in settings.items() if value != defaults[name]}
+    told |= {"network": state["config"].network, "epochs": state["epoch"]}
+    told.pop("data", None)  # "dataset" says it
     return {
         "dataset": facts.name,
         "classes": list(facts.classes),
         "input": {"mean": list(facts.mean), "std": list(facts.std)},
-        "training": {**config.as_json(), "epochs_done": state["epoch"]},
+        "training": told,
     }

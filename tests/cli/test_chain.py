@@ -89,8 +89,13 @@ def test_the_file_says_where_it_comes_from(packed):
     meta = read_lnx(packed).meta
     assert meta["dataset"] == "fashion-mnist"
     assert len(meta["classes"]) == 10
-    assert meta["training"]["network"] == "resnet20"
-    assert meta["training"]["epochs_done"] == 2
+    assert meta["training"] == {
+        "network": "resnet20",
+        "epochs": 2,
+        "width": 4,
+        "validation": 60,
+        "batch_size": 30,
+    }
     assert set(meta["input"]) == {"mean", "std"}
 
 
