@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -148,13 +148,20 @@ class Report:
         return best.timing.median_ms / self.contenders[0].timing.median_ms
 
 
-def run_benchmark(path: Path | None, options: BenchmarkOptions, *, command: str = "") -> Report:
+def run_benchmark(
+    path: Path | None,
+    options: BenchmarkOptions,
+    *,
+    command: str = "",
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> Report:
     """Benchmark a ``.lnx`` file.
 
     Args:
         path: The file, or None for the model that comes with the package.
         options: How.
         command: Command line to record.
+        on_stage: Told what is being done, before it is done.
 
     Raises:
         LnxFormatError: The file is damaged.
@@ -167,13 +174,20 @@ def run_benchmark(path: Path | None, options: BenchmarkOptions, *, command: str 
     if options.cores is not None:
         _pin(options.cores)
     with _file_or_shipped(path) as file:
+        on_stage("loading the file")
         session, load_ms = _load(file, options)
         graph: Graph = session.graph
         shape = (options.batch, *graph.input_shape)
         x = np.random.default_rng(options.seed).standard_normal(shape, dtype=np.float32)
-        others = [make_contender(name, graph, x, options.threads) for name in names]
+        others = []
+        for name in names:
+            on_stage(f"preparing {name}")
+            others.append(make_contender(name, graph, x, options.threads))
+        on_stage("checking outputs against the float64 reference")
         error = _check(session, others, x)
+        on_stage("timing layers")
         layers = _profile(session, x)
+        on_stage(f"timing the network: {', '.join(['lilnetx', *names])}")
         calls = {"lilnetx": lambda: session.run(x), **{c.name: c.call for c in others}}
         timings = alternate(
             calls,

@@ -56,7 +56,10 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
     )
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    report = run_benchmark(args.file, options, command=command)
+    try:
+        report = run_benchmark(args.file, options, command=command, on_stage=_show_stage)
+    finally:
+        _show_stage("")
     if args.json is not None:
         write_json(report, args.json)
     if args.csv is not None:
@@ -118,6 +121,12 @@ def _declare_options(parser: CommandParser) -> None:
         "--seed", type=int, default=0, metavar="N", help="seed of the random input (default: 0)"
     )
     parser.set_defaults(run=run)
+
+
+def _show_stage(stage: str) -> None:
+    """What is going on, on one line of a terminal that the next stage writes over."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{stage}", end="", file=sys.stderr, flush=True)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -153,6 +153,17 @@ def test_a_run_without_checkpoint_is_refused(tmp_path, capsys):
     assert "no such checkpoint" in capsys.readouterr().err
 
 
+def test_an_interrupted_training_says_how_to_go_on(
+    tiny_fashion_mnist, tmp_path, monkeypatch, capsys
+):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lilnetx.train.loop.train", interrupted)
+    assert main(train_argv(tmp_path / "run", tiny_fashion_mnist)) == 130
+    assert "the same command goes on" in capsys.readouterr().out
+
+
 def test_training_without_data(tmp_path, capsys):
     assert main(train_argv(tmp_path / "run", tmp_path)) == 2
     err = capsys.readouterr().err
