@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import cases
 import kernels_under_test
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
 from lilnetx.errors import InputError
+from lilnetx.graph.weights import dense_weight
+from lilnetx.reference import run
 
 KERNELS = kernels_under_test.load()
 
@@ -17,7 +23,7 @@ CASES = [
     (4, 3, (7, 9), {"padding": (1, 1), "residual": True, "relu": True}),
     (1, 1, (3, 3), {"density": 1.0}),
     (5, 7, (1, 1), {"padding": (1, 1), "relu": True}),
-    (3, 4, (17, 19), {"kernel": (7, 7), "stride": (2, 2), "padding": (3, 3), "density": 1.0}),
+    (2, 2, (17, 19), {"kernel": (7, 7), "stride": (2, 2), "padding": (3, 3), "density": 1.0}),
     (6, 4, (9, 12), {"kernel": (3, 5), "stride": (1, 2), "padding": (2, 0), "dilation": (2, 1)}),
     (6, 6, (8, 5), {"groups": 6, "padding": (1, 1)}),
     (6, 9, (10, 4), {"groups": 3, "kernel": (1, 3), "padding": (0, 4), "dilation": (1, 3)}),
@@ -70,6 +76,48 @@ def test_against_float64(case, dtype):
     if actual.numel():
         error = (actual.double() - expected).abs().max() / expected.abs().max().clamp(min=1e-30)
         assert error < TOLERANCES[dtype]
+
+
+def interpreter_steps(case):
+    """Taps that the interpreter evaluates one by one, all programs together."""
+    blocks = -(-case.size[0] * case.size[1] // 256)
+    taps = case.kernel[0] * case.kernel[1] * case.channels // case.groups
+    return blocks * case.filters * taps * case.density
+
+
+# The larger cases are about CPU caches, and would take a minute here.
+TABLE = [case for case in cases.CASES if interpreter_steps(case) <= 300]
+
+
+def test_the_table_is_mostly_there():
+    assert len(TABLE) > 0.7 * len(cases.CASES)
+
+
+@pytest.mark.parametrize("case", TABLE, ids=str)
+def test_the_table_of_all_backends(case):
+    graph = cases.conv_graph(case)
+    x = np.random.default_rng(0).standard_normal((1, *graph.input_shape)).astype(np.float32)
+    node = graph.node("conv")
+    residual = None
+    if case.residual:
+        side = dataclasses.replace(graph, outputs=("side",))
+        residual = torch.from_numpy(run(side, x)[0]).float()
+    actual = KERNELS.gathered_conv(
+        torch.from_numpy(x),
+        KERNELS.gather_slices(
+            torch.from_numpy(dense_weight(graph, node)), groups=case.groups, slice_channels=case.g
+        ),
+        stride=case.stride,
+        padding=case.padding,
+        dilation=case.dilation,
+        bias=None if node.bias is None else torch.from_numpy(node.bias),
+        residual=residual,
+        relu=case.relu,
+    )
+    expected = run(graph, x)[0]
+    assert actual.shape == expected.shape
+    error = np.abs(actual.numpy() - expected).max() / max(np.abs(expected).max(), 1e-30)
+    assert error < TOLERANCES[torch.float32]
 
 
 def test_inputs_in_other_memory_orders():
