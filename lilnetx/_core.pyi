@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 def crc32c(data: bytes | memoryview, crc: int = 0) -> int: ...
 def encode_latents(
     latents: Sequence[NDArray[np.int32]],
-    widths: Sequence[int],
     models: Sequence[int],
     nonzero: Sequence[int],
 ) -> bytes: ...
@@ -19,15 +18,22 @@ def decode_latents(
     data: bytes | memoryview,
     streams: Sequence[tuple[int, int]],
     out: Sequence[NDArray[np.int32]],
-    widths: Sequence[int],
     models: Sequence[int],
     nonzero: Sequence[int],
     threads: int,
 ) -> list[str | None]: ...
-def encode_ints(vectors: Sequence[NDArray[np.int32]], kinds: Sequence[int]) -> bytes: ...
+def encode_ints(
+    vectors: Sequence[NDArray[np.int32]],
+    kinds: Sequence[int],
+    live: Sequence[NDArray[np.uint8] | None],
+) -> bytes: ...
 def decode_ints(
-    data: bytes | memoryview, out: Sequence[NDArray[np.int32]], kinds: Sequence[int]
+    data: bytes | memoryview,
+    out: Sequence[NDArray[np.int32]],
+    kinds: Sequence[int],
+    live: Sequence[NDArray[np.uint8] | None],
 ) -> str | None: ...
+def live_filters(latents: NDArray[np.int32]) -> NDArray[np.uint8]: ...
 
 # --- CPU runtime (csrc/bindings/runtime.cpp) ------------------------------------------------------
 

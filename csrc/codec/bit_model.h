@@ -1,8 +1,11 @@
 // An adaptive binary probability that learns fast at first and slowly later.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+
+#include "codec/inline.h"
 
 namespace lnx::codec {
 
@@ -27,6 +30,7 @@ class BitModel {
   static constexpr uint32_t kLimit = 127;           // Observations after which the step stays.
   static constexpr uint32_t kOne = (1u << 22) - 1;  // Probability 1, in 22 bits.
   static constexpr uint32_t kFloor = 16;            // Least coded probability, of 65536.
+  static constexpr uint32_t kInherited = 2;         // See inherit().
 
   BitModel() : BitModel(1u << 21, 0) {}
 
@@ -35,20 +39,28 @@ class BitModel {
 
   // Codes one decision and learns from it.
   template <class Coder>
-  bool code(Coder& coder, bool bit = false) {
-    const uint32_t state = state_;
-    uint32_t zero = state >> 10;
-    uint32_t count = state & 1023;
-    uint32_t p = zero >> 6;
-    p = p < kFloor ? kFloor : p > 65536 - kFloor ? 65536 - kFloor : p;
+  LNX_INLINE bool code(Coder& coder, bool bit = false) {
+    const uint32_t p = std::clamp(state_ >> 16, kFloor, 65536 - kFloor);
+    bit = coder.code(p, bit);
+    learn(bit);
+    return bit;
+  }
+
+  void learn(bool bit) {
+    const uint32_t zero = state_ >> 10;
+    const uint32_t count = state_ & 1023;
     const uint64_t rate = kRate[count];
-    count += count < kLimit;
-    if (coder.code(p, bit)) {
-      state_ = (zero - uint32_t(zero * rate >> 16)) << 10 | count;
-      return true;
-    }
-    state_ = (zero + uint32_t((kOne - zero) * rate >> 16)) << 10 | count;
-    return false;
+    const uint32_t moved =
+        bit ? zero - uint32_t(zero * rate >> 16) : zero + uint32_t((kOne - zero) * rate >> 16);
+    state_ = moved << 10 | (count + (count < kLimit));
+  }
+
+  // Whether nothing has been learnt.
+  bool is_new() const { return (state_ & 1023) == 0; }
+
+  // Starts from what another model has learnt, trusting it as much as kInherited observations.
+  void inherit(const BitModel& other) {
+    state_ = (other.state_ & ~1023u) | std::min(other.state_ & 1023, kInherited);
   }
 
  private:

@@ -12,14 +12,13 @@
 namespace lnx::codec {
 
 constexpr int64_t kFlagMemory = 62;  // Observations after which row and column frequencies
-constexpr int64_t kFlagPrior = 2;    // move at a steady step, and what their start is worth.
+constexpr int64_t kFlagPrior = 3;    // move at a steady step, and what their start is worth.
 constexpr int64_t kMeanMemory = 30;
 constexpr int64_t kLayerMemory = 100;
 
 // Coder is Encoder (Value = const int32_t) or Decoder (Value = int32_t).
-// Length is the slice length, Width the taps in a row of the kernel; 0 where only known at run
-// time.
-template <class Coder, class Value, int Length, int Width>
+// Length is the slice length; 0 where it is only known at run time.
+template <class Coder, class Value, int Length>
 class WeightCoder {
   static constexpr bool kDecoding = std::is_same_v<Coder, Decoder>;
 
@@ -44,19 +43,18 @@ class WeightCoder {
         code_full_row(values);
       } else {
         left = code_row(values, f, left, total - uint64_t{f} * shape_.slices);
-        if (left == 0) return CodecStatus::kOk;
       }
       if constexpr (kDecoding) {
         if (coder_.exhausted()) return CodecStatus::kExhausted;
         if (too_large_) return CodecStatus::kTooLarge;
       }
+      if (left == 0) return CodecStatus::kOk;
     }
-    return left == 0 || full ? CodecStatus::kOk : CodecStatus::kWrongCount;
+    return full ? CodecStatus::kOk : CodecStatus::kWrongCount;
   }
 
  private:
   uint32_t length() const { return Length ? uint32_t(Length) : shape_.length; }
-  uint32_t width() const { return Width ? uint32_t(Width) : shape_.width; }
 
   // left / total as a probability that is neither 0 nor 1.
   static uint32_t share(uint64_t left, uint64_t total) {
@@ -64,14 +62,17 @@ class WeightCoder {
   }
 
   void code_full_row(Value* values) {
+    Coder coder = coder_;
     int64_t row_mean = models_.mean;
     uint32_t row_count = 0;
     for (uint32_t s = 0; s < shape_.slices; ++s, values += length())
-      code_slice(values, columns_[s], row_mean, row_count);
+      code_slice(coder, values, columns_[s], row_mean, row_count);
+    coder_ = coder;
   }
 
   // Codes filter f; `left` of the `remaining` slices are nonzero. Returns what is left after it.
   uint64_t code_row(Value* values, uint32_t f, uint64_t left, uint64_t remaining) {
+    Coder coder = coder_;  // A local one can stay in registers.
     const uint32_t overall = share(left, remaining);
     const int overall_odds = log_odds(overall);
     const uint32_t column_step = uint32_t(std::min<int64_t>(f, kFlagMemory) + kFlagPrior);
@@ -80,18 +81,20 @@ class WeightCoder {
     uint32_t row_count = 0;
     for (uint32_t s = 0; s < shape_.slices; ++s, values += length()) {
       Column& column = columns_[s];
-      const int odds = log_odds(uint32_t(row)) + log_odds(column.nonzero) - overall_odds;
+      const int context =
+          flag_context(log_odds(uint32_t(row)), log_odds(column.nonzero), overall_odds);
       bool flag = false;
       if constexpr (!kDecoding) flag = is_nonzero(values);
-      flag = models_.flags[flag_context(odds)].code(coder_, flag);
+      flag = models_.flags[context].code(coder, flag);
       const int64_t target = flag ? 65535 : 0;
       row = approach(row, target, uint32_t(std::min<int64_t>(s, kFlagMemory) + kFlagPrior));
       column.nonzero = uint16_t(approach(column.nonzero, target, column_step));
       if (flag) {
-        code_slice(values, column, row_mean, row_count);
+        code_slice(coder, values, column, row_mean, row_count);
         if (--left == 0) break;
       }
     }
+    coder_ = coder;
     return left;
   }
 
@@ -101,21 +104,25 @@ class WeightCoder {
     return false;
   }
 
-  void code_slice(Value* values, Column& column, int64_t& row_mean, uint32_t& row_count) {
+  LNX_INLINE void code_slice(Coder& coder, Value* values, Column& column, int64_t& row_mean,
+                             uint32_t& row_count) {
     const int64_t column_mean = column.count ? column.mean : models_.mean;
-    const int level = level_of(uint32_t(row_mean + column_mean));
+    const uint32_t level = level_of(uint32_t(row_mean + column_mean));
     uint32_t sum = 0;
+    uint32_t nonzero = 0;
+    int32_t before = 0;
     for (uint32_t t = 0; t < length(); ++t) {
-      const int32_t before = t % width() != 0 ? values[t - 1] : 0;
-      const int32_t above = t >= width() ? values[t - width()] : 0;
-      const uint32_t around = magnitude(before) + magnitude(above);
-      const uint32_t neighbours = around == 0 ? 0 : around <= 2 ? 1 : 2;
       // The last integer of a nonzero slice whose others are zero is not zero.
-      if (t + 1 < length() || sum != 0) {
-        BitModel& model = models_.taps[(t * 3 + neighbours) * kLevels + uint32_t(level)];
-        if (!model.code(coder_, values[t] != 0)) continue;
+      if (t + 1 < length() || nonzero != 0) {
+        auto& family = models_.taps[t * kCounts + std::min<uint32_t>(nonzero, kCounts - 1)];
+        if (!family.code(coder, level, values[t] != 0)) {
+          before = 0;
+          continue;
+        }
       }
-      sum += code_value(values[t], t, neighbours, uint32_t(level), t == 0 ? 0 : values[t - 1]);
+      sum += code_value(coder, values[t], t, level, before);
+      before = values[t];
+      ++nonzero;
     }
     const int64_t mean =
         std::min<int64_t>(std::min(sum, 65535u) * uint64_t{reciprocal_} >> 4, (1 << 20) - 1);
@@ -127,15 +134,15 @@ class WeightCoder {
   }
 
   // Codes an integer known not to be zero; returns its magnitude.
-  uint32_t code_value(Value& value, uint32_t t, uint32_t neighbours, uint32_t level,
-                      int32_t before) {
+  LNX_INLINE uint32_t code_value(Coder& coder, Value& value, uint32_t t, uint32_t level,
+                                 int32_t before) {
     const uint32_t side = before > 0 ? 2 : before < 0 ? 0 : 1;
-    const bool negative = models_.signs[t * 3 + side].code(coder_, value < 0);
-    BitModel* unary = &models_.magnitudes[(level * 3 + neighbours) * kUnary];
+    const bool negative = models_.signs[t].code(coder, side, value < 0);
+    auto* unary = &models_.magnitudes[t * kUnary];
     const uint32_t truth = kDecoding ? 0 : magnitude(value);
     uint32_t found = 1;
-    while (found < kUnary && unary[found].code(coder_, truth > found)) ++found;
-    if (found == kUnary) found += code_golomb(truth - kUnary);
+    while (found < kUnary && unary[found].code(coder, level, truth > found)) ++found;
+    if (found == kUnary) found += code_golomb(coder, truth - kUnary);
     if constexpr (kDecoding) {
       if (found > uint32_t(kMaxLatent)) {
         too_large_ = true;
@@ -147,13 +154,13 @@ class WeightCoder {
   }
 
   // The exponential Golomb code: the number of bits of x + 1 in unary, then the bits themselves.
-  uint32_t code_golomb(uint32_t x) {
+  LNX_INLINE uint32_t code_golomb(Coder& coder, uint32_t x) {
     const uint32_t truth = kDecoding ? 0 : 31 - uint32_t(__builtin_clz(x + 1));
     uint32_t bits = 0;
-    while (bits < kGolombBits - 1 && models_.golomb[bits].code(coder_, truth > bits)) ++bits;
+    while (bits < kGolombBits && models_.golomb[bits].code(coder, truth > bits)) ++bits;
     uint32_t number = 1;
     for (uint32_t bit = bits; bit-- > 0;)
-      number = number << 1 | uint32_t(coder_.code(32768, ((x + 1) >> bit) & 1));
+      number = number << 1 | uint32_t(coder.code(32768, ((x + 1) >> bit) & 1));
     return number - 1;
   }
 

@@ -2,6 +2,7 @@
 #include <atomic>
 #include <memory>
 #include <new>
+#include <system_error>
 #include <thread>
 
 #include "codec/latent_coder.h"
@@ -17,8 +18,7 @@ using codec::WeightCoder;
 
 bool valid(const WeightShape& shape) {
   if (shape.filters == 0 || shape.slices == 0 || shape.length == 0) return false;
-  if (shape.length > kMaxSliceLength || shape.width == 0 || shape.width > shape.length)
-    return false;
+  if (shape.length > kMaxSliceLength) return false;
   if (shape.model >= kMaxModels) return false;
   const uint64_t slices = uint64_t{shape.filters} * shape.slices;
   return slices <= kMaxWeightLatents / shape.length && shape.nonzero <= slices;
@@ -28,12 +28,10 @@ bool valid(const WeightShape& shape) {
 template <class Coder, class Value>
 CodecStatus code_weight(Coder& coder, LatentModels& models, const WeightShape& shape,
                         Value* values) {
-  if (shape.length == 1) return WeightCoder<Coder, Value, 1, 1>(coder, models, shape).run(values);
-  if (shape.length == 4 && shape.width == 4)
-    return WeightCoder<Coder, Value, 4, 4>(coder, models, shape).run(values);
-  if (shape.length == 9 && shape.width == 3)
-    return WeightCoder<Coder, Value, 9, 3>(coder, models, shape).run(values);
-  return WeightCoder<Coder, Value, 0, 0>(coder, models, shape).run(values);
+  if (shape.length == 1) return WeightCoder<Coder, Value, 1>(coder, models, shape).run(values);
+  if (shape.length == 4) return WeightCoder<Coder, Value, 4>(coder, models, shape).run(values);
+  if (shape.length == 9) return WeightCoder<Coder, Value, 9>(coder, models, shape).run(values);
+  return WeightCoder<Coder, Value, 0>(coder, models, shape).run(values);
 }
 
 template <class Coder, class Value>
@@ -103,12 +101,21 @@ std::vector<CodecStatus> decode_streams(const std::vector<Stream>& streams,
   const auto work = [&] {
     for (size_t i; (i = next.fetch_add(1)) < streams.size();) {
       const Stream& stream = streams[i];
-      statuses[i] = decode_latents(stream.data, stream.size, shapes + stream.first,
-                                   latents + stream.first, stream.count);
+      try {
+        statuses[i] = decode_latents(stream.data, stream.size, shapes + stream.first,
+                                     latents + stream.first, stream.count);
+      } catch (const std::bad_alloc&) {
+        statuses[i] = CodecStatus::kNoMemory;
+      }
     }
   };
   std::vector<std::thread> helpers;
-  for (size_t i = 1; i < std::min<size_t>(threads, streams.size()); ++i) helpers.emplace_back(work);
+  try {
+    for (size_t i = 1; i < std::min<size_t>(threads, streams.size()); ++i)
+      helpers.emplace_back(work);
+  } catch (const std::system_error&) {
+    // The system gives no more threads; those at hand do the work.
+  }
   work();
   for (std::thread& helper : helpers) helper.join();
   return statuses;
@@ -128,6 +135,8 @@ const char* describe(CodecStatus status) {
       return "a stream that does not end where its integers end";
     case CodecStatus::kTooLarge:
       return "a magnitude above the limit";
+    case CodecStatus::kNoMemory:
+      return "not enough memory to decode";
     case CodecStatus::kWrongCount:
       return "fewer nonzero slices than declared";
   }

@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "codec/inline.h"
+
 namespace lnx::codec {
 
 constexpr uint64_t kRenormalise = uint64_t{1} << 32;
@@ -33,10 +35,10 @@ inline Tail find_tail(uint64_t low, uint64_t range) {
 class Encoder {
  public:
   // Appends to `out`, which must outlive this object.
-  explicit Encoder(std::vector<uint8_t>& out) : out_(out) {}
+  explicit Encoder(std::vector<uint8_t>& out) : out_(&out) {}
 
   // Codes `bit`, whose probability of being 0 is p / 65536, 0 < p < 65536.
-  bool code(uint32_t p, bool bit) {
+  LNX_INLINE bool code(uint32_t p, bool bit) {
     const uint64_t bound = (range_ >> 16) * p;
     if (bit) {
       add(bound);
@@ -45,7 +47,7 @@ class Encoder {
       range_ = bound;
     }
     if (range_ < kRenormalise) {
-      for (int shift = 56; shift >= 32; shift -= 8) out_.push_back(uint8_t(low_ >> shift));
+      for (int shift = 56; shift >= 32; shift -= 8) out_->push_back(uint8_t(low_ >> shift));
       low_ <<= 32;
       range_ <<= 32;
     }
@@ -56,7 +58,7 @@ class Encoder {
   void finish() {
     const Tail tail = find_tail(low_, range_);
     add(tail.value - low_);
-    for (int i = 0; i < 8 - tail.zero_bytes; ++i) out_.push_back(uint8_t(low_ >> (56 - 8 * i)));
+    for (int i = 0; i < 8 - tail.zero_bytes; ++i) out_->push_back(uint8_t(low_ >> (56 - 8 * i)));
   }
 
  private:
@@ -65,11 +67,11 @@ class Encoder {
     if (low_ >= amount) return;
     // A carry into bytes already written. It stops before the first byte of this stream, because
     // the number stays below 1.
-    for (size_t i = out_.size(); ++out_[--i] == 0;) {
+    for (size_t i = out_->size(); ++(*out_)[--i] == 0;) {
     }
   }
 
-  std::vector<uint8_t>& out_;
+  std::vector<uint8_t>* out_;
   uint64_t low_ = 0;
   uint64_t range_ = ~uint64_t{0};
 };
@@ -77,13 +79,13 @@ class Encoder {
 class Decoder {
  public:
   Decoder(const uint8_t* data, size_t size) : data_(data), size_(size) {
-    for (int i = 0; i < 8; ++i) code_ = code_ << 8 | byte(i);
+    for (size_t i = 0; i < 8; ++i) code_ = code_ << 8 | byte(data, size, i);
     position_ = 8;
   }
 
   // Decodes a bit whose probability of being 0 is p / 65536. The second argument belongs to the
   // encoder, which shares the modelling code.
-  bool code(uint32_t p, bool = false) {
+  LNX_INLINE bool code(uint32_t p, bool = false) {
     const uint64_t bound = (range_ >> 16) * p;
     const bool bit = code_ >= bound;
     if (bit) {
@@ -92,38 +94,44 @@ class Decoder {
     } else {
       range_ = bound;
     }
-    if (__builtin_expect(range_ < kRenormalise, 0)) refill();
+    if (__builtin_expect(range_ < kRenormalise, 0)) {
+      range_ <<= 32;
+      code_ = code_ << 32 | next_word();
+    }
     return bit;
   }
 
   // Whether more was asked for than any encoder leaves unstored: the stream is damaged.
-  bool exhausted() const { return exhausted_; }
+  bool exhausted() const { return position_ > size_ + 8; }
 
   // Whether the stream ends here, with exactly the bytes that the encoder would have written.
   bool at_end() const {
     uint64_t window = 0;
-    for (size_t i = position_ - 8; i < position_; ++i) window = window << 8 | byte(i);
+    for (size_t i = position_ - 8; i < position_; ++i) window = window << 8 | byte(data_, size_, i);
     const Tail tail = find_tail(window - code_, range_);
-    return !exhausted_ && tail.value == window && size_ + size_t(tail.zero_bytes) == position_;
+    return !exhausted() && tail.value == window && size_ + size_t(tail.zero_bytes) == position_;
   }
 
  private:
   // Bytes behind the end read as zeros.
-  uint64_t byte(size_t i) const { return i < size_ ? data_[i] : 0; }
+  static uint64_t byte(const uint8_t* data, size_t size, size_t i) {
+    return i < size ? data[i] : 0;
+  }
 
-  void refill() {
-    range_ <<= 32;
-    code_ <<= 32;
-    if (position_ + 4 <= size_) {
-      const uint8_t* at = data_ + position_;
-      code_ |= uint64_t{at[0]} << 24 | uint64_t{at[1]} << 16 | uint64_t{at[2]} << 8 | at[3];
-      position_ += 4;
-    } else if (position_ + 4 <= size_ + 8) {
-      for (int i = 0; i < 4; ++i) code_ |= byte(position_ + size_t(i)) << (24 - 8 * i);
-      position_ += 4;
-    } else {
-      exhausted_ = true;
-    }
+  // The next four bytes where some lie behind the end. It takes no `this`, so that the state of a
+  // local decoder can stay in registers.
+  [[gnu::noinline]] static uint64_t last_word(const uint8_t* data, size_t size, size_t position) {
+    uint64_t word = 0;
+    for (size_t i = 0; i < 4; ++i) word = word << 8 | byte(data, size, position + i);
+    return word;
+  }
+
+  LNX_INLINE uint64_t next_word() {
+    const size_t at = position_;
+    position_ += 4;
+    if (__builtin_expect(position_ > size_, 0)) return last_word(data_, size_, at);
+    const uint8_t* from = data_ + at;
+    return uint64_t{from[0]} << 24 | uint64_t{from[1]} << 16 | uint64_t{from[2]} << 8 | from[3];
   }
 
   const uint8_t* data_;
@@ -131,7 +139,6 @@ class Decoder {
   size_t position_ = 0;
   uint64_t code_ = 0;
   uint64_t range_ = ~uint64_t{0};
-  bool exhausted_ = false;
 };
 
 }  // namespace lnx::codec

@@ -98,8 +98,8 @@ def open_lnx(path: str | os.PathLike[str]) -> BinaryIO:
 
 
 def build_container(sections: Mapping[bytes, bytes], *, synthetic: bool) -> bytes:
-    """Puts sections together as a whole file; empty ones are left out."""
-    present = [name for name in SECTION_ORDER if sections.get(name)]
+    """Puts sections together as a whole file."""
+    present = [name for name in SECTION_ORDER if name in sections]
     offset = HEADER.size + len(present) * ENTRY.size
     table, body = b"", b""
     for name in present:
@@ -194,7 +194,7 @@ def _parse_table(table: bytes, header: Header, path: str) -> dict[bytes, Section
             )
         rank = SECTION_ORDER.index(section.name)
         stop = section.offset + section.length
-        if section.offset != align(end) or section.length == 0 or stop > header.file_bytes:
+        if section.offset != align(end) or stop > header.file_bytes:
             raise defect(
                 CorruptSectionError,
                 path,

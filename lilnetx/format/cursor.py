@@ -51,7 +51,30 @@ class Cursor:
         return self.take(1)[0]
 
     def varint(self, what: str, cap: int, *, least: int = 0) -> int:
-        """An unsigned LEB128 integer, at most ``cap``; it must be in its shortest form."""
+        """An unsigned LEB128 integer in its shortest form, at most ``cap``, a cap of the format."""
+        value = self._leb128(what)
+        if value > cap:
+            raise defect(
+                LimitExceededError,
+                self._path,
+                self._section,
+                self._base + self._at,
+                expected=f"{what} of at most {cap}",
+                found=value,
+                remedy="nothing was allocated; the file is damaged or made for other limits",
+            )
+        if value < least:
+            raise self.corrupt(f"{what} of at least {least}", value)
+        return value
+
+    def within(self, what: str, least: int, most: int) -> int:
+        """An unsigned LEB128 integer whose bounds follow from the content before it."""
+        value = self._leb128(what)
+        if not least <= value <= most:
+            raise self.corrupt(f"{what} within {least}..{most}", value)
+        return value
+
+    def _leb128(self, what: str) -> int:
         value = shift = 0
         while True:
             byte = self.u8()
@@ -63,18 +86,6 @@ class Cursor:
                 raise self.corrupt(f"{what} of at most 9 bytes", "a longer integer")
         if byte == 0 and shift > 7:
             raise self.corrupt(f"{what} in its shortest form", "a padded integer")
-        if value > cap:
-            raise defect(
-                LimitExceededError,
-                self._path,
-                self._section,
-                self._base + self._at,
-                expected=f"{what} of at most {cap}",
-                found=value,
-                remedy="the file is damaged or made for a reader with other limits",
-            )
-        if value < least:
-            raise self.corrupt(f"{what} of at least {least}", value)
         return value
 
     def zigzag(self, what: str, cap: int) -> int:
@@ -84,7 +95,7 @@ class Cursor:
 
     def text(self, what: str, cap: int, base: bytes = b"") -> tuple[str, bytes]:
         """A string that shares a prefix with ``base``: (text, its UTF-8 bytes)."""
-        shared = self.varint(f"shared prefix of {what}", len(base)) if base else 0
+        shared = self.within(f"shared prefix of {what}", 0, len(base)) if base else 0
         rest = self.take(self.varint(f"length of {what}", cap - shared))
         raw = base[:shared] + bytes(rest)
         if not raw:

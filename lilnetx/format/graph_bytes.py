@@ -127,7 +127,7 @@ def decode_graph(data: bytes | memoryview, path: str, offset: int, *, synthetic:
         last_name[code] = raw
         op_type = OP_TYPES[code]
         inputs = tuple(
-            values[index - cursor.varint("input reference", index, least=1)]
+            values[index - cursor.within("input reference", 1, index)]
             for _ in range(INPUT_COUNTS.get(op_type, 1))
         )
         op = get_op(cursor, op_type)
@@ -147,7 +147,7 @@ def decode_graph(data: bytes | memoryview, path: str, offset: int, *, synthetic:
         known.add(name)
     count = cursor.varint("output count", layout.MAX_OUTPUTS, least=1)
     outputs = tuple(
-        values[len(nodes) - cursor.varint("output reference", len(nodes))] for _ in range(count)
+        values[len(nodes) - cursor.within("output reference", 0, len(nodes))] for _ in range(count)
     )
     cursor.finish()
     by_name = {decoder.name: decoder for decoder in decoders}
@@ -174,7 +174,7 @@ def _decode_weight(
     if kind == _KIND_LATENT:
         if not decoders:
             raise cursor.corrupt("a decoder for the latents", "none in the file")
-        index = cursor.varint("decoder index", len(decoders) - 1)
+        index = cursor.within("decoder index", 0, len(decoders) - 1)
         length = decoders[index].matrix.shape[0]
         if not is_pointwise(op) and length != math.prod(weight_shape(op)[2:]):
             raise cursor.corrupt(f"slices of {math.prod(weight_shape(op)[2:])}", length)
@@ -187,7 +187,5 @@ def _decode_weight(
         weight = DenseWeight(placeholder(info.shape, np.float32))
     else:
         raise cursor.corrupt("a weight of kind 1 or 2", kind)
-    nonzero = cursor.varint("count of nonzero slices", layout.MAX_TOTAL_LATENTS)
-    if nonzero > info.slices:
-        raise cursor.corrupt(f"at most {info.slices} nonzero slices", nonzero)
+    nonzero = cursor.within("count of nonzero slices", 0, info.slices)
     return weight, replace(info, nonzero=nonzero)

@@ -85,9 +85,9 @@ def decode_latents(
     """
     cursor = Cursor(data, path, "LATS", offset)
     streams: list[tuple[int, int]] = []
-    for _ in range(cursor.varint("stream count", min(len(infos), layout.MAX_STREAMS), least=1)):
-        count = cursor.varint("weights in a stream", len(infos), least=1)
-        streams.append((count, cursor.varint("length of a stream", len(data))))
+    for _ in range(cursor.within("stream count", 1, min(len(infos), layout.MAX_STREAMS))):
+        count = cursor.within("weights in a stream", 1, len(infos))
+        streams.append((count, cursor.within("length of a stream", 0, len(data))))
     if sum(count for count, _ in streams) != len(infos):
         raise cursor.corrupt(f"streams for {len(infos)} weights", f"{streams}")
     if sum(length for _, length in streams) != cursor.remaining:
@@ -116,10 +116,6 @@ def decode_latents(
     return arrays
 
 
-def _columns(infos: Sequence[WeightInfo]) -> tuple[list[int], list[int], list[int]]:
-    """What the coder wants to know of the weights: widths, models, counts of nonzero slices."""
-    return (
-        [info.width for info in infos],
-        [info.decoder for info in infos],
-        [info.nonzero for info in infos],
-    )
+def _columns(infos: Sequence[WeightInfo]) -> tuple[list[int], list[int]]:
+    """What the coder wants to know of the weights: models and counts of nonzero slices."""
+    return [info.decoder for info in infos], [info.nonzero for info in infos]

@@ -104,7 +104,7 @@ def _get_conv(cursor: Cursor) -> Conv2d:
     stride = _get_pair(cursor, "stride", 1) if flags & _STRIDE else (1, 1)
     padding = _get_pair(cursor, "padding", 0) if flags & _PADDING else (0, 0)
     dilation = _get_pair(cursor, "dilation", 1) if flags & _DILATION else (1, 1)
-    groups = cursor.varint("groups", in_channels, least=1) if flags & _GROUPS else 1
+    groups = cursor.within("groups", 1, in_channels) if flags & _GROUPS else 1
     if in_channels % groups or out_channels % groups:
         raise cursor.corrupt(
             "channels that are multiples of the groups", f"{in_channels}, {out_channels}, {groups}"

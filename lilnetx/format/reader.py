@@ -14,8 +14,8 @@ from lilnetx.format.container import Container, open_lnx, path_text
 from lilnetx.format.graph_bytes import decode_graph
 from lilnetx.format.latents import decode_latents
 from lilnetx.format.layout import FLAG_SYNTHETIC, MAX_META_BYTES, defect
-from lilnetx.format.side import decode_matrices, decode_side
-from lilnetx.format.weight_info import Skeleton, count_nonzero_slices, side_vectors
+from lilnetx.format.side import decode_matrices, decode_side, side_vectors
+from lilnetx.format.weight_info import Skeleton, count_nonzero_slices
 from lilnetx.graph.ir import DenseWeight, Graph, LatentWeight, Node
 from lilnetx.graph.weights import decode_slices
 
@@ -122,50 +122,41 @@ def _fill(container: Container, skeleton: Skeleton, threads: int | None) -> Grap
     """Puts weights, scales, biases and matrices where the skeleton has placeholders."""
     graph, infos = skeleton.graph, skeleton.weights
     latent = {name: info for name, info in infos.items() if not info.dense}
-    dense = {name: info for name, info in infos.items() if info.dense}
-    vectors, kinds = side_vectors(graph)
-    _check_presence(
-        container,
-        {b"DECO": bool(graph.decoders), b"SIDE": bool(vectors), b"LATS": bool(latent),
-         b"RAWF": bool(dense)},
-    )  # fmt: skip
+    has_side = any(n.scale is not None or n.bias is not None for n in graph.nodes)
+    has_dense = len(latent) < len(infos)
+    path = container.path
+    needed = (bool(graph.decoders), has_side, bool(latent), has_dense)
+    _check_presence(container, dict(zip((b"DECO", b"SIDE", b"LATS", b"RAWF"), needed, strict=True)))
 
     decoders = list(graph.decoders.values())
-    path = container.path
-
-    def offset(name: bytes) -> int:
-        return container.sections[name].offset
-
     if decoders:
         lengths = [decoder.matrix.shape[0] for decoder in decoders]
-        matrices = decode_matrices(container.section(b"DECO"), lengths, path, offset(b"DECO"))
+        offset = container.sections[b"DECO"].offset
+        matrices = decode_matrices(container.section(b"DECO"), lengths, path, offset)
         decoders = [replace(d, matrix=m) for d, m in zip(decoders, matrices, strict=True)]
     weights: dict[str, LatentWeight | DenseWeight] = {}
     if latent:
+        offset = container.sections[b"LATS"].offset
         arrays = decode_latents(
-            container.section(b"LATS"), list(latent.values()), path, offset(b"LATS"), threads
+            container.section(b"LATS"), list(latent.values()), path, offset, threads
         )
         for (name, info), array in zip(latent.items(), arrays, strict=True):
             weights[name] = LatentWeight(array, decoders[info.decoder].name)
-    if dense:
+    if has_dense:
         weights.update(_read_dense(container, skeleton))
-    side = iter(
-        decode_side(
-            container.section(b"SIDE"), [v.size for v in vectors], kinds, path, offset(b"SIDE")
-        )
-        if vectors
-        else ()
-    )
-    nodes = tuple(
-        replace(
-            node,
-            weight=weights.get(node.name),
-            scale=None if node.scale is None else next(side),
-            bias=None if node.bias is None else next(side),
-        )
-        for node in graph.nodes
-    )
-    return replace(graph, nodes=nodes, decoders={d.name: d for d in decoders})
+    nodes = [replace(node, weight=weights.get(node.name)) for node in graph.nodes]
+    if has_side:
+        offset = container.sections[b"SIDE"].offset
+        side = iter(decode_side(container.section(b"SIDE"), side_vectors(nodes), path, offset))
+        nodes = [
+            replace(
+                node,
+                scale=None if node.scale is None else next(side),
+                bias=None if node.bias is None else next(side),
+            )
+            for node in nodes
+        ]
+    return replace(graph, nodes=tuple(nodes), decoders={d.name: d for d in decoders})
 
 
 def _check_presence(container: Container, needed: dict[bytes, bool]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +12,14 @@ from lilnetx import _core
 from lilnetx.errors import CorruptSectionError
 from lilnetx.format import layout
 from lilnetx.format.cursor import Cursor, Sink
+from lilnetx.graph.ir import LatentWeight, Node
 
 Vector = NDArray[np.float32]
 Integers = NDArray[np.int32]
+Mask = NDArray[np.uint8]
 
 # Sets of adaptive models.
-SCALE, BIAS, MATRIX = range(3)
+_SCALE, _BIAS, _MATRIX = range(3)
 
 _RAW = 0
 _FIXED_LIMIT = 1 << 23
@@ -26,17 +29,49 @@ _EXPONENT_BIAS = 105
 _EXPONENTS = range(-104, 150)
 
 
+@dataclass(frozen=True)
+class SideVector:
+    """A scale or bias and how it is coded.
+
+    Attributes:
+        values: float32, shape ``(F,)``.
+        kind: Which set of adaptive models.
+        live: uint8, shape ``(F,)``: 0 for filters whose latents are all zero: their scales multiply
+            nothing, and their biases are distributed otherwise. None for dense weights.
+    """
+
+    values: Vector
+    kind: int
+    live: Mask | None = None
+
+
+def side_vectors(nodes: Sequence[Node]) -> list[SideVector]:
+    """All scales and biases of the nodes, in file order; the latents must be there."""
+    found: list[SideVector] = []
+    for node in nodes:
+        live: Mask | None = None
+        if isinstance(node.weight, LatentWeight):
+            live = _core.live_filters(node.weight.latents)
+        if node.scale is not None:
+            found.append(SideVector(node.scale, _SCALE, live))
+        if node.bias is not None:
+            found.append(SideVector(node.bias, _BIAS, live))
+    return found
+
+
 def encode_matrices(matrices: Sequence[Integers]) -> bytes:
     """The DECO section: the entries of all matrices, row by row."""
-    return _core.encode_ints([m.reshape(-1) for m in matrices], [MATRIX] * len(matrices))
+    count = len(matrices)
+    return _core.encode_ints([m.reshape(-1) for m in matrices], [_MATRIX] * count, [None] * count)
 
 
 def decode_matrices(
     data: memoryview, lengths: Sequence[int], path: str, offset: int
 ) -> list[Integers]:
     """Decodes the DECO section into int32 matrices of shape ``(n, n)``, n from ``lengths``."""
-    kinds = [MATRIX] * len(lengths)
-    flat = _decode_ints(data, [n * n for n in lengths], kinds, path, "DECO", offset)
+    flat = [np.empty(n * n, np.int32) for n in lengths]
+    masks = [None] * len(flat)
+    _decode_ints(data, flat, [_MATRIX] * len(flat), masks, path, "DECO", offset)
     for entries in flat:
         largest = int(np.abs(entries).max())
         if largest > layout.MAX_MATRIX_ENTRY:
@@ -76,74 +111,78 @@ def to_fixed(vector: Vector) -> tuple[Integers, int] | None:
     return scaled.astype(np.int32), e
 
 
-def encode_side(vectors: Sequence[Vector], kinds: Sequence[int]) -> bytes:
-    """The SIDE section: each vector as fixed-point integers where that is exact and smaller.
-
-    Args:
-        vectors: float32, each of shape ``(F,)``.
-        kinds: SCALE or BIAS for each.
-    """
+def encode_side(vectors: Sequence[SideVector]) -> bytes:
+    """The SIDE section: each vector as fixed-point integers where that is exact and smaller."""
     sink = Sink()
     integers: list[Integers] = []
-    integer_kinds: list[int] = []
+    coded: list[SideVector] = []
     raw: list[bytes] = []
-    for vector, kind in zip(vectors, kinds, strict=True):
-        fixed = to_fixed(vector)
-        if fixed is not None and len(_core.encode_ints([fixed[0]], [kind])) < vector.nbytes:
+    for vector in vectors:
+        fixed = to_fixed(vector.values)
+        alone = fixed and _core.encode_ints([fixed[0]], [vector.kind], [vector.live])
+        if fixed and alone is not None and len(alone) < vector.values.nbytes:
             integers.append(fixed[0])
-            integer_kinds.append(kind)
+            coded.append(vector)
             sink.u8(_EXPONENT_BIAS + fixed[1])
         else:
-            raw.append(vector.astype("<f4").tobytes())
+            raw.append(vector.values.astype("<f4").tobytes())
             sink.u8(_RAW)
-    coded = _core.encode_ints(integers, integer_kinds)
-    sink.varint(len(coded))
-    sink.raw(coded)
+    stream = _core.encode_ints(integers, [v.kind for v in coded], [v.live for v in coded])
+    sink.varint(len(stream))
+    sink.raw(stream)
     sink.raw(b"".join(raw))
     return sink.getvalue()
 
 
 def decode_side(
-    data: memoryview, lengths: Sequence[int], kinds: Sequence[int], path: str, offset: int
+    data: memoryview, vectors: Sequence[SideVector], path: str, offset: int
 ) -> list[Vector]:
-    """Decodes the SIDE section into float32 vectors of the given lengths and kinds."""
+    """Decodes the SIDE section.
+
+    Args:
+        data: The section's bytes.
+        vectors: What is to be decoded; of the values only the size counts.
+        path: Name of the file, for messages.
+        offset: Offset of the section in the file, for messages.
+    """
     cursor = Cursor(data, path, "SIDE", offset)
-    modes = cursor.take(len(lengths))
+    modes = cursor.take(len(vectors))
     if 255 in modes:
         raise cursor.corrupt("kinds of vectors below 255", 255)
-    fixed = [i for i, mode in enumerate(modes) if mode != _RAW]
-    fixed_lengths, fixed_kinds = [lengths[i] for i in fixed], [kinds[i] for i in fixed]
-    coded = cursor.take(cursor.varint("length of the coded integers", len(data)))
-    integers = iter(_decode_ints(coded, fixed_lengths, fixed_kinds, path, "SIDE", offset))
-    vectors: list[Vector] = []
-    for length, mode in zip(lengths, modes, strict=True):
+    coded = [vector for vector, mode in zip(vectors, modes, strict=True) if mode != _RAW]
+    integers = [np.empty(vector.values.size, np.int32) for vector in coded]
+    stream = cursor.take(cursor.within("length of the coded integers", 0, len(data)))
+    kinds, masks = [v.kind for v in coded], [v.live for v in coded]
+    _decode_ints(stream, integers, kinds, masks, path, "SIDE", offset)
+    queue = iter(integers)
+    decoded: list[Vector] = []
+    for vector, mode in zip(vectors, modes, strict=True):
         if mode == _RAW:
-            raw = np.frombuffer(cursor.take(4 * length), "<f4")
-            vectors.append(raw.astype(np.float32))
+            raw = np.frombuffer(cursor.take(4 * vector.values.size), "<f4")
+            decoded.append(raw.astype(np.float32))
         else:
-            exact = np.ldexp(next(integers).astype(np.float64), _EXPONENT_BIAS - mode)
-            vectors.append(exact.astype(np.float32))
+            exact = np.ldexp(next(queue).astype(np.float64), _EXPONENT_BIAS - mode)
+            decoded.append(exact.astype(np.float32))
     cursor.finish()
-    return vectors
+    return decoded
 
 
 def _decode_ints(
     data: memoryview,
-    lengths: Sequence[int],
+    out: Sequence[Integers],
     kinds: Sequence[int],
+    masks: Sequence[Mask | None],
     path: str,
     section: str,
     offset: int,
-) -> list[Integers]:
-    arrays = [np.empty(length, np.int32) for length in lengths]
-    found = _core.decode_ints(data, arrays, kinds)
+) -> None:
+    found = _core.decode_ints(data, out, kinds, masks)
     if found:
         raise layout.defect(
             CorruptSectionError,
             path,
             section,
             offset,
-            expected=f"{len(data)} bytes that decode to {sum(lengths)} integers",
+            expected=f"{len(data)} bytes that decode to {sum(v.size for v in out)} integers",
             found=found,
         )
-    return arrays

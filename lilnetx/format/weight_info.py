@@ -6,9 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lilnetx.format.side import BIAS, SCALE
 from lilnetx.graph.ir import (
     Conv2d,
     DenseWeight,
@@ -18,7 +16,7 @@ from lilnetx.graph.ir import (
     Node,
     Weight,
 )
-from lilnetx.graph.weights import is_pointwise, weight_shape
+from lilnetx.graph.weights import latent_shape, weight_shape
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,6 @@ class WeightInfo:
             pointwise layer.
         nonzero: How many of them have a value other than zero.
         decoder: Index of the decoder in file order; 0 for dense weights.
-        width: Taps in a row of the kernel, or the slice length of a pointwise layer; 1 for dense
-            weights.
     """
 
     dense: bool
@@ -41,7 +37,6 @@ class WeightInfo:
     slices: int
     nonzero: int
     decoder: int = 0
-    width: int = 1
 
     @property
     def size(self) -> int:
@@ -60,14 +55,6 @@ class Skeleton:
 
     graph: Graph
     weights: dict[str, WeightInfo]
-
-
-def latent_shape(op: Conv2d | Linear, length: int) -> tuple[int, int, int]:
-    """Shape ``(F, S, n)`` of an operator's latents when slices have ``length`` integers."""
-    filters, channels = weight_shape(op)[:2]
-    if is_pointwise(op):
-        return filters, -(-channels // length), length
-    return filters, channels, length
 
 
 def placeholder(shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
@@ -104,15 +91,7 @@ def dense_info(shape: tuple[int, ...], nonzero: int) -> WeightInfo:
 def latent_info(op: Conv2d | Linear, length: int, nonzero: int, decoder: int) -> WeightInfo:
     """The description of a latent weight with slices of ``length`` integers."""
     shape = latent_shape(op, length)
-    width = length if is_pointwise(op) else weight_shape(op)[3]
-    return WeightInfo(False, shape, shape[0] * shape[1], nonzero, decoder, width)
-
-
-def side_vectors(graph: Graph) -> tuple[list[NDArray[np.float32]], list[int]]:
-    """All scales and biases in file order, and the kind of each."""
-    found = [(v, k) for n in graph.nodes for v, k in ((n.scale, SCALE), (n.bias, BIAS))]
-    given = [(vector, kind) for vector, kind in found if vector is not None]
-    return [vector for vector, _ in given], [kind for _, kind in given]
+    return WeightInfo(False, shape, shape[0] * shape[1], nonzero, decoder)
 
 
 def filters(op: Conv2d | Linear) -> int:

@@ -13,10 +13,11 @@ from lilnetx.format import layout
 from lilnetx.format.container import build_container
 from lilnetx.format.graph_bytes import decode_graph, encode_graph
 from lilnetx.format.latents import encode_latents
-from lilnetx.format.side import encode_matrices, encode_side
-from lilnetx.format.weight_info import filters, latent_shape, side_vectors
+from lilnetx.format.op_bytes import INPUT_COUNTS
+from lilnetx.format.side import encode_matrices, encode_side, side_vectors
+from lilnetx.format.weight_info import filters
 from lilnetx.graph.ir import Conv2d, DenseWeight, Graph, LatentWeight, Linear, Node
-from lilnetx.graph.weights import weight_shape
+from lilnetx.graph.weights import latent_shape, weight_shape
 
 
 def write_lnx(graph: Graph, path: str | os.PathLike[str]) -> int:
@@ -54,12 +55,12 @@ def encode_lnx(graph: Graph) -> bytes:
     weights = [node.weight for node in graph.nodes if node.weight is not None]
     latent = [weight for weight in weights if isinstance(weight, LatentWeight)]
     dense = [weight for weight in weights if isinstance(weight, DenseWeight)]
-    vectors, kinds = side_vectors(graph)
+    vectors = side_vectors(graph.nodes)
     sections = {b"GRPH": grph}
     if graph.decoders:
         sections[b"DECO"] = encode_matrices([d.matrix for d in graph.decoders.values()])
     if vectors:
-        sections[b"SIDE"] = encode_side(vectors, kinds)
+        sections[b"SIDE"] = encode_side(vectors)
     if latent:
         sections[b"LATS"] = encode_latents(
             [weight.latents for weight in latent],
@@ -105,6 +106,12 @@ def _check(graph: Graph) -> None:
             )
     known = {graph.input_name}
     for node in graph.nodes:
+        needed = INPUT_COUNTS.get(type(node.op), 1)
+        if len(node.inputs) != needed:
+            raise GraphError(
+                f"node {node.name!r} reads {len(node.inputs)} values, "
+                f"{type(node.op).__name__} takes {needed}"
+            )
         for source in node.inputs:
             if source not in known:
                 raise GraphError(

@@ -25,7 +25,6 @@ struct WeightShape {
   uint32_t filters;  // F
   uint32_t slices;   // S: slices of a filter
   uint32_t length;   // n: integers in a slice
-  uint32_t width;    // Taps in a row of the kernel; n where a slice has no rows.
   uint32_t model;    // Which set of adaptive models codes it, below kMaxModels.
   uint64_t nonzero;  // Slices with an integer other than zero.
 };
@@ -38,6 +37,7 @@ enum class CodecStatus {
   kLeftover,    // Decoder: the stream does not end where its integers end.
   kTooLarge,    // Decoder: a magnitude is above the limit.
   kWrongCount,  // Decoder: fewer nonzero slices than declared.
+  kNoMemory,    // Decoder: the adaptive state did not fit into memory.
 };
 
 // What a status means, as half a sentence.
@@ -65,11 +65,15 @@ std::vector<CodecStatus> decode_streams(const std::vector<Stream>& streams,
                                         const WeightShape* shapes, int32_t* const* latents,
                                         unsigned threads);
 
-// A vector of side integers; `kind` (0 to 3) chooses the set of adaptive models.
+// For each of `filters` filters of `size` integers: 1 if one of them is not zero, otherwise 0.
+void live_filters(const int32_t* latents, size_t filters, size_t size, uint8_t* live);
+
+// A vector of side integers.
 struct IntVector {
   int32_t* values;
   size_t size;
-  uint32_t kind;
+  uint32_t kind;        // 0 to 3: which set of adaptive models.
+  const uint8_t* live;  // 0 where a value belongs to a filter of zeros, otherwise 1; null: all 1.
 };
 
 // Encodes vectors of integers into one stream, appended to `out`; does not change the values.
