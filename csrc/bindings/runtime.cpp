@@ -99,6 +99,7 @@ ConvKernel conv_kernel(const std::string& name) {
   if (name == "rows3x3") return ConvKernel::kRows3x3;
   if (name == "rows3x3s2") return ConvKernel::kRows3x3s2;
   if (name == "pairs3x3") return ConvKernel::kPairs3x3;
+  if (name == "pairs3x3s2") return ConvKernel::kPairs3x3s2;
   throw std::invalid_argument("unknown convolution kernel '" + name + "'");
 }
 

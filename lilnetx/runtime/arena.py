@@ -84,7 +84,7 @@ def _guard(
         op = step.node.op
         if isinstance(op, Conv2d):
             row = layouts[shapes[step.inputs[0]][1], shapes[step.inputs[0]][2]].row_stride
-            reach = (op.padding[0] + 1) * row + op.padding[1] + 32 * op.stride[1] + _TAIL
+            reach = (op.padding[0] + op.stride[0]) * row + op.padding[1] + 32 * op.stride[1] + _TAIL
             guard = max(guard, reach)
     return round_up(guard, 16)
 

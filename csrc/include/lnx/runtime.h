@@ -29,8 +29,9 @@ enum class ConvKernel {
   kFlat,         // any taps, one filter at a time
   kFlatBlocked,  // any taps, filter_block filters at a time
   kRows3x3,      // 3x3, stride 1; row_stride a multiple of the vector
-  kRows3x3s2,    // 3x3, vertical stride 2, staged; row_stride a multiple of the vector
+  kRows3x3s2,    // 3x3, stride 2, padding 1 at left; row_stride a multiple of the vector
   kPairs3x3,     // 3x3, stride 1, padding 1; row_stride 8, 16 lanes
+  kPairs3x3s2,   // 3x3, stride 2, padding 1; row_stride 16 to 8, 16 lanes
 };
 
 struct Window {
