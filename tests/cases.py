@@ -75,7 +75,17 @@ def _grid() -> list[ConvCase]:
     # 3x3 with padding 1: sizes below, at and above each tile, rows of 8, 16, 32, ... floats.
     for size in ((1, 1), (2, 3), (7, 7), (8, 7), (5, 8), (14, 14), (15, 13), (9, 15), (16, 16)):
         add(7, 3, size, padding=(1, 1))
-    for size in ((28, 28), (13, 31), (9, 33), (17, 47), (6, 48), (56, 56), (3, 57), (5, 63), (4, 64)):
+    for size in (
+        (28, 28),
+        (13, 31),
+        (9, 33),
+        (17, 47),
+        (6, 48),
+        (56, 56),
+        (3, 57),
+        (5, 63),
+        (4, 64),
+    ):
         add(3, 5, size, padding=(1, 1))
     add(2, 2, (3, 130), padding=(1, 1))
     # Channel blocks: more channels than stay in the cache.

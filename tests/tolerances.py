@@ -1,7 +1,7 @@
 """How far a result may be from the float64 reference: max abs error / max abs reference.
 
-float32 keeps 24 bits: a sum of n products of order 1 in any order stays within about sqrt(n) * 6e-8.
-The longest sums here have about 5000 terms; whole networks add up some 50 layers.
+float32 keeps 24 bits: a sum of n products of order 1, in any order, stays within about
+sqrt(n) * 6e-8. The longest sums here have about 5000 terms; whole networks add up some 50 layers.
 """
 
 LAYER = {"float32": 5e-6}

@@ -34,8 +34,8 @@ SliceShape slice_shape(const py::array& slices, int64_t channels_per_slice, int6
   if (slices.ndim() != 3) throw std::invalid_argument("slices must have shape (F, S, n)");
   if (groups < 1 || channels_per_slice < 1)
     throw std::invalid_argument("groups and channels_per_slice must be positive");
-  return {slices.shape(0), slices.shape(1), static_cast<int>(slices.shape(2)), channels_per_slice,
-          groups, channels};
+  return {slices.shape(0),    slices.shape(1), static_cast<int>(slices.shape(2)),
+          channels_per_slice, groups,          channels};
 }
 
 const float* scale_data(const py::object& scale, Array<float>& holder, int64_t filters) {
@@ -50,9 +50,9 @@ py::tuple packed_tuple(const PackedSlices& p) {
   return py::make_tuple(to_array(p.filter_ptr), to_array(p.channel), to_array(p.values));
 }
 
-py::tuple py_pack_latents(const Array<int32_t>& latents, const Array<int32_t>& matrix,
-                          int exponent, const py::object& scale, int64_t channels_per_slice,
-                          int64_t groups, int64_t channels) {
+py::tuple py_pack_latents(const Array<int32_t>& latents, const Array<int32_t>& matrix, int exponent,
+                          const py::object& scale, int64_t channels_per_slice, int64_t groups,
+                          int64_t channels) {
   const SliceShape shape = slice_shape(latents, channels_per_slice, groups, channels);
   if (matrix.ndim() != 2 || matrix.shape(0) != shape.length || matrix.shape(1) != shape.length)
     throw std::invalid_argument("the decoder's matrix must have shape (n, n)");
@@ -99,6 +99,7 @@ ConvKernel conv_kernel(const std::string& name) {
   if (name == "rows3x3") return ConvKernel::kRows3x3;
   if (name == "rows3x3s2") return ConvKernel::kRows3x3s2;
   if (name == "pairs3x3") return ConvKernel::kPairs3x3;
+  if (name == "pairs3x3s2") return ConvKernel::kPairs3x3s2;
   throw std::invalid_argument("unknown convolution kernel '" + name + "'");
 }
 
@@ -195,9 +196,9 @@ Array<double> py_profile(Network& self, const Array<float>& x, int repeats) {
     py::gil_scoped_release release;
     seconds = self.profile(x.data(), batch, repeats);
   }
-  return Array<double>({static_cast<py::ssize_t>(repeats),
-                        static_cast<py::ssize_t>(self.num_steps())},
-                       seconds.data());
+  return Array<double>(
+      {static_cast<py::ssize_t>(repeats), static_cast<py::ssize_t>(self.num_steps())},
+      seconds.data());
 }
 
 py::dict py_isa_traits(const std::string& name) {
@@ -249,17 +250,13 @@ void bind_runtime(py::module_& m) {
            })
       .def("add_elementwise", &py_add_elementwise, py::arg("a"), py::arg("b"), py::arg("output"),
            py::arg("relu"))
-      .def("add_flatten",
-           [](Network& n, const ImageTuple& in, const ImageTuple& out) {
-             n.add_flatten(to_image(in), to_image(out));
-           })
+      .def("add_flatten", [](Network& n, const ImageTuple& in,
+                             const ImageTuple& out) { n.add_flatten(to_image(in), to_image(out)); })
       .def("add_linear", &py_add_linear, py::kw_only(), py::arg("input"), py::arg("output"),
            py::arg("slice_shape"), py::arg("filter_ptr"), py::arg("channel"), py::arg("values"),
            py::arg("bias"), py::arg("relu"), py::arg("dense"))
-      .def("add_softmax",
-           [](Network& n, const ImageTuple& in, const ImageTuple& out) {
-             n.add_softmax(to_image(in), to_image(out));
-           })
+      .def("add_softmax", [](Network& n, const ImageTuple& in,
+                             const ImageTuple& out) { n.add_softmax(to_image(in), to_image(out)); })
       .def("add_output", [](Network& n, const ImageTuple& from) { n.add_output(to_image(from)); })
       .def("prepare", &Network::prepare)
       .def("run", &py_run, py::arg("x"))

@@ -14,8 +14,8 @@
 
 namespace lnx {
 
-// A sparse convolution with stride 1 over `in`, whose rows have the output's row stride: either an
-// activation or the planes that `stage` made of one.
+// A sparse convolution over `in`: an activation, or the planes that `stage` made of one. All but the
+// 3x3 kernels for stride 2 read it with stride 1, and its rows have the output's row stride.
 //
 // Slices are stored by channel block, in it by unit (a filter, or a block of filters), in it by
 // channel: those of unit u in block b are ptr[b * units + u] up to ptr[b * units + u + 1].
@@ -32,8 +32,9 @@ struct ConvArgs {
   int units;
   int filters;
   int height;      // rows of the output
-  int row_stride;  // floats, of input and output
-  bool full_rows;  // whether tiles that span whole rows may take the columns beside them as zero
+  int row_stride;  // floats; of the input too, unless in_row_stride differs (3x3 with stride 2)
+  int in_row_stride;
+  bool zero_sides;  // row kernels: padding is 1, and columns beside the image are not in memory
   int tile_rows;   // rows a tile (row kernels only)
   int tile;        // vectors a tile; of each row in row kernels
   float* out;
@@ -57,11 +58,12 @@ struct StageArgs {
   int num_phases;
   const int32_t* shifts;  // num_shifts of them
   int num_shifts;
-  bool zero_gaps;  // whether the gaps of the input are as wide as the columns outside that are read
   float* out;
   int64_t out_stride;    // floats between channels
   int64_t plane_stride;  // floats between planes
   int rows, width, row_stride;
+  float* row;      // one row of the input between margins of zeros, which stand for the padding
+  int64_t margin;  // floats before it
 };
 
 struct PoolArgs {
@@ -98,7 +100,9 @@ struct KernelTable {
   void (*conv_flat_blocked)(const ConvArgs&, int begin, int end);
   void (*conv_rows3x3)(const ConvArgs&, int begin, int end);
   void (*conv_rows3x3s2)(const ConvArgs&, int begin, int end);
-  void (*conv_pairs3x3)(const ConvArgs&, int begin, int end);  // null unless lanes == 16
+  // Null unless lanes == 16.
+  void (*conv_pairs3x3)(const ConvArgs&, int begin, int end);
+  void (*conv_pairs3x3s2)(const ConvArgs&, int begin, int end);
   void (*stage)(const StageArgs&, int begin, int end);
   void (*pool)(const PoolArgs&, int begin, int end);
   // Mean of `count` floats at each in + c * in_stride, of which `pixels` are not in gaps.

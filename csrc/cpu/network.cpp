@@ -49,8 +49,9 @@ struct Network::State {
   }
 
   Frame frame(Memory& m, const float* x, int64_t image, float* const* outputs) {
-    return Frame{m.arena.data(), m.scratch.data(), x + image * input_floats, outputs, image, 0, 1, 0,
-                 &pool.barrier()};
+    return Frame{
+        m.arena.data(), m.scratch.data(), x + image * input_floats, outputs, image, 0, 1, 0,
+        &pool.barrier()};
   }
 
   const KernelTable& kernels;
@@ -72,7 +73,7 @@ int64_t floats_of(const Image& i) { return int64_t{i.channels} * i.height * i.wi
 // the vectors that strided loads run past the end.
 int64_t reach_of(const ConvSpec& s) {
   const Window& w = s.window;
-  const int64_t rows = s.staged ? 1 : w.padding_h + 1;
+  const int64_t rows = s.staged ? 1 : w.padding_h + w.stride_h;
   return rows * s.in.row_stride + w.padding_w + 32 * w.stride_w + 64;
 }
 
@@ -105,16 +106,23 @@ void Network::add_conv(const ConvSpec& s, const SliceShape& shape, const PackedS
   const bool pointwise = shape.channels_per_slice > 1 || shape.length == 1;
   state.check((pointwise ? 1 : shape.length) == w.kernel_h * w.kernel_w,
               "slices do not have the kernel's length");
+  const bool is3x3 = w.kernel_h == 3 && w.kernel_w == 3 && w.dilation_h == 1 && w.dilation_w == 1;
+  const bool stride2 = w.stride_h == 2 && w.stride_w == 2;
+  const bool direct2 = s.kernel == ConvKernel::kRows3x3s2 || s.kernel == ConvKernel::kPairs3x3s2;
   if (s.staged) {
     state.scratch_floats = std::max(state.scratch_floats, stage_floats(s) + 64);
   } else {
-    state.check(w.stride_h == 1 && w.stride_w == 1 && s.in.row_stride == s.out.row_stride &&
-                    s.in.row_stride - s.in.width >= w.padding_w,
-                "only staged convolutions change stride or layout");
+    const bool own_sides = w.padding_w == 1 && s.kernel != ConvKernel::kFlat &&
+                           s.kernel != ConvKernel::kFlatBlocked;
+    state.check(own_sides || s.in.row_stride - s.in.width >= w.padding_w,
+                "padding is wider than the gap");
+    state.check(direct2 ? stride2
+                        : w.stride_h == 1 && w.stride_w == 1 && s.in.row_stride == s.out.row_stride,
+                "this kernel needs a staged input to change stride or layout");
   }
-  const bool is3x3 = w.kernel_h == 3 && w.kernel_w == 3;
-  const bool undilated = w.dilation_h == 1 && w.dilation_w == 1;
-  const int lanes = traits.lanes;
+  const bool whole_rows = is3x3 && !s.staged && s.out.row_stride % traits.lanes == 0;
+  const bool row_pairs = is3x3 && !s.staged && w.padding_h == 1 && w.padding_w == 1 &&
+                         s.out.row_stride == 8 && traits.lanes == 16;
   bool tile_fits = s.tile >= 1;
   switch (s.kernel) {
     case ConvKernel::kFlat:
@@ -125,16 +133,16 @@ void Network::add_conv(const ConvSpec& s, const SliceShape& shape, const PackedS
       break;
     case ConvKernel::kRows3x3:
     case ConvKernel::kRows3x3s2:
-      state.check(is3x3 && undilated && s.out.row_stride % lanes == 0 &&
-                      (s.kernel == ConvKernel::kRows3x3 ? !s.staged
-                                                        : s.staged && w.stride_h == 2),
+      state.check(whole_rows && (!direct2 || w.padding_w == 1),
                   "the row kernel cannot do this convolution");
       tile_fits &= s.tile <= traits.row_vectors_max && s.tile_rows >= 1 &&
                    s.tile_rows <= traits.rows_max && s.tile_rows * s.tile <= traits.rows_tile;
       break;
     case ConvKernel::kPairs3x3:
-      state.check(is3x3 && undilated && !s.staged && w.padding_h == 1 && w.padding_w == 1 &&
-                      s.out.row_stride == 8 && s.in.width < 8 && state.kernels.conv_pairs3x3,
+      state.check(row_pairs, "the pairs kernel cannot do this convolution");
+      break;
+    case ConvKernel::kPairs3x3s2:
+      state.check(row_pairs && s.in.row_stride == 16,
                   "the pairs kernel cannot do this convolution");
       break;
   }
@@ -194,8 +202,7 @@ void Network::add_softmax(const Image& in, const Image& out) {
 
 void Network::add_output(const Image& from) {
   state_->check_image(from, 0);
-  state_->steps.push_back(
-      make_output_step(from, static_cast<int>(state_->output_floats.size())));
+  state_->steps.push_back(make_output_step(from, static_cast<int>(state_->output_floats.size())));
   state_->output_floats.push_back(floats_of(from));
 }
 

@@ -24,8 +24,7 @@ PackedSlices pack(const SliceShape& shape, const T* slices, Emit emit) {
       bool zero = true;
       for (int i = 0; i < n; ++i) zero &= slice[i] == 0;
       if (zero) continue;
-      packed.channel.push_back(
-          static_cast<uint32_t>(first_channel + s * shape.channels_per_slice));
+      packed.channel.push_back(static_cast<uint32_t>(first_channel + s * shape.channels_per_slice));
       emit(f, slice, packed.values);
     }
     if (packed.channel.size() > UINT32_MAX) throw std::length_error("more than 2^32 slices");

@@ -83,7 +83,7 @@ class ConvStep : public Step {
       : kernels_(kernels),
         spec_(spec),
         stage_(spec.window, spec.out),
-        taps_(spec.staged ? stage_.taps : direct_taps(spec.window, spec.out.row_stride)),
+        taps_(spec.staged ? stage_.taps : direct_taps(spec.window, spec.in.row_stride)),
         mask_(pixel_mask(spec.out)) {
     const bool blocked = spec.kernel == ConvKernel::kFlatBlocked;
     const TiledSlices tiled =
@@ -94,6 +94,15 @@ class ConvStep : public Step {
     blocks_ = tiled.blocks;
     units_ = tiled.units;
     share_units(tiled, threads);
+    if (spec.staged) {
+      const Window& w = spec.window;
+      margin_ = round_up(w.padding_w, 16);
+      // As far as the taps of the last, partly filled vector reach.
+      const int64_t reach = (int64_t{spec.out.width} + 32) * w.stride_w +
+                            int64_t{w.kernel_w} * w.dilation_w + w.padding_w;
+      row_floats_ = margin_ + round_up(std::max<int64_t>(reach, spec.in.width), 16);
+      rows_ = AlignedBuffer<float>(row_floats_ * threads);
+    }
     switch (spec.kernel) {
       case ConvKernel::kFlat:
         conv_ = kernels.conv_flat;
@@ -109,6 +118,9 @@ class ConvStep : public Step {
         break;
       case ConvKernel::kPairs3x3:
         conv_ = kernels.conv_pairs3x3;
+        break;
+      case ConvKernel::kPairs3x3s2:
+        conv_ = kernels.conv_pairs3x3s2;
         break;
     }
   }
@@ -136,8 +148,8 @@ class ConvStep : public Step {
     a.filters = spec_.out.channels;
     a.height = spec_.out.height;
     a.row_stride = spec_.out.row_stride;
-    a.full_rows = !spec_.staged && spec_.window.padding_w == 1 &&
-                  spec_.in.width < spec_.in.row_stride && spec_.out.width < spec_.out.row_stride;
+    a.in_row_stride = spec_.staged ? spec_.out.row_stride : spec_.in.row_stride;
+    a.zero_sides = spec_.window.padding_w == 1;
     a.tile_rows = spec_.tile_rows;
     a.tile = spec_.tile;
     a.out = frame.arena + spec_.out.offset;
@@ -161,8 +173,8 @@ class ConvStep : public Step {
     share_.push_back(0);
     for (int t = 1; t <= threads; ++t) {
       const int64_t target = before[units_] * t / threads;
-      share_.push_back(static_cast<int>(
-          std::lower_bound(before.begin(), before.end(), target) - before.begin()));
+      share_.push_back(static_cast<int>(std::lower_bound(before.begin(), before.end(), target) -
+                                        before.begin()));
     }
   }
 
@@ -181,13 +193,14 @@ class ConvStep : public Step {
     a.num_phases = static_cast<int>(stage_.phases.size());
     a.shifts = stage_.shifts.data();
     a.num_shifts = static_cast<int>(stage_.shifts.size());
-    a.zero_gaps = in.row_stride - in.width >= spec_.window.padding_w;
     a.out = frame.scratch;
     a.out_stride = stage_.channel_stride;
     a.plane_stride = stage_.plane_stride;
     a.rows = stage_.rows;
     a.width = spec_.out.width;
     a.row_stride = spec_.out.row_stride;
+    a.row = rows_.data() + frame.worker * row_floats_;
+    a.margin = margin_;
     const Range channels(in.channels, frame);
     kernels_.stage(a, channels.begin, channels.end);
   }
@@ -202,6 +215,8 @@ class ConvStep : public Step {
   AlignedBuffer<float> values_;
   int blocks_ = 0, units_ = 0;
   std::vector<int> share_;
+  int64_t margin_ = 0, row_floats_ = 0;
+  mutable AlignedBuffer<float> rows_;  // staging: a row for each thread
   void (*conv_)(const ConvArgs&, int, int) = nullptr;
 };
 

@@ -41,9 +41,7 @@ class InputStep : public Step {
 class OutputStep : public Step {
  public:
   OutputStep(const Image& from, int index)
-      : from_(from),
-        index_(index),
-        floats_(int64_t{from.channels} * from.height * from.width) {}
+      : from_(from), index_(index), floats_(int64_t{from.channels} * from.height * from.width) {}
   void run(const Frame& frame) const override {
     from_arena(from_, frame.arena, frame.outputs[index_] + frame.image * floats_,
                Range(from_.channels, frame));
@@ -76,15 +74,13 @@ class ElementwiseStep : public Step {
     const Range part(a_.channels, frame);
     const int64_t first = part.begin * a_.channel_stride;
     // Gaps and the rows of zeros between channels are zero in both, and stay so.
-    const int64_t count =
-        part.end == a_.channels
-            ? (part.end - 1 - part.begin) * a_.channel_stride +
-                  padded(int64_t{a_.height} * a_.row_stride)
-            : (part.end - part.begin) * a_.channel_stride;
+    const int64_t count = part.end == a_.channels
+                              ? (part.end - 1 - part.begin) * a_.channel_stride +
+                                    padded(int64_t{a_.height} * a_.row_stride)
+                              : (part.end - part.begin) * a_.channel_stride;
     if (part.begin == part.end) return;
-    kernels_.add_relu(frame.arena + a_.offset + first,
-                      b_ < 0 ? nullptr : frame.arena + b_ + first, frame.arena + out_ + first,
-                      count, relu_);
+    kernels_.add_relu(frame.arena + a_.offset + first, b_ < 0 ? nullptr : frame.arena + b_ + first,
+                      frame.arena + out_ + first, count, relu_);
   }
 
  private:
@@ -96,9 +92,8 @@ class ElementwiseStep : public Step {
 
 class LinearStep : public Step {
  public:
-  LinearStep(const KernelTable& kernels, const Image& in, const Image& out,
-             const SliceShape& shape, const PackedSlices& packed, const std::vector<float>& bias,
-             bool relu, bool dense)
+  LinearStep(const KernelTable& kernels, const Image& in, const Image& out, const SliceShape& shape,
+             const PackedSlices& packed, const std::vector<float>& bias, bool relu, bool dense)
       : in_(in), out_(out), bias_(bias), relu_(relu), columns_(padded(in.width)) {
     run_ = dense ? kernels.linear_dense : kernels.linear_sparse;
     std::vector<float> sparse;

@@ -28,8 +28,8 @@ class PoolStep : public Step {
   PoolStep(const KernelTable& kernels, int threads, const PoolSpec& spec)
       : kernels_(kernels), spec_(spec) {
     const Window& w = spec.window;
-    row_scale_ = average_scale(spec.out.height, spec.in.height, w.kernel_h, w.stride_h,
-                               w.padding_h, spec.count_include_pad);
+    row_scale_ = average_scale(spec.out.height, spec.in.height, w.kernel_h, w.stride_h, w.padding_h,
+                               spec.count_include_pad);
     column_scale_ = average_scale(spec.out.width, spec.in.width, w.kernel_w, w.stride_w,
                                   w.padding_w, spec.count_include_pad);
     mask_.assign((spec.out.width + 15) / 16 * 2, 0);

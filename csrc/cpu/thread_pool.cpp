@@ -31,8 +31,7 @@ void Barrier::wait() {
     pause();
   }
   std::unique_lock<std::mutex> lock(mutex_);
-  released_.wait(
-      lock, [&] { return generation_.load(std::memory_order_acquire) != generation; });
+  released_.wait(lock, [&] { return generation_.load(std::memory_order_acquire) != generation; });
 }
 
 ThreadPool::ThreadPool(int members) : barrier_(members) {

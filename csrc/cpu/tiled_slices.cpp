@@ -30,7 +30,8 @@ class Tiler {
     // First how many slices each (block, unit) has, then where they begin, then the slices.
     for (int u = 0; u < tiled.units; ++u) {
       collect(u);
-      for_each_slice([&](uint32_t channel, size_t, size_t) { ++tiled.ptr[cell(tiled, channel, u) + 1]; });
+      for_each_slice(
+          [&](uint32_t channel, size_t, size_t) { ++tiled.ptr[cell(tiled, channel, u) + 1]; });
     }
     for (size_t i = 1; i < tiled.ptr.size(); ++i) tiled.ptr[i] += tiled.ptr[i - 1];
     const size_t slices = tiled.ptr.back();

@@ -7,6 +7,7 @@
 
 #define LNX_ISA avx2
 #define LNX_INLINE static inline __attribute__((always_inline))
+#define LNX_LAMBDA __attribute__((always_inline))
 
 namespace lnx::avx2 {
 
@@ -36,13 +37,19 @@ LNX_INLINE Vec right(Vec cur, Vec next) {
   const __m256i across = _mm256_castps_si256(_mm256_permute2f128_ps(cur, next, 0x21));
   return _mm256_castsi256_ps(_mm256_alignr_epi8(across, _mm256_castps_si256(cur), 4));
 }
+LNX_INLINE Vec all_bits(bool set) { return _mm256_castsi256_ps(_mm256_set1_epi32(-set)); }
+LNX_INLINE Vec both(Vec a, Vec b) { return _mm256_and_ps(a, b); }
 LNX_INLINE Vec even(Vec a, Vec b) {
   const __m256d mixed = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88));
   return _mm256_castpd_ps(_mm256_permute4x64_pd(mixed, 0xD8));
 }
-LNX_INLINE Vec keep(Vec v, const uint8_t* mask, int64_t position) {
+LNX_INLINE Vec odd(Vec a, Vec b) {
+  const __m256d mixed = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0xDD));
+  return _mm256_castpd_ps(_mm256_permute4x64_pd(mixed, 0xD8));
+}
+LNX_INLINE Vec keep(Vec v, const uint8_t* mask, uint64_t p) {
   const __m256i bit = _mm256_set_epi32(128, 64, 32, 16, 8, 4, 2, 1);
-  const __m256i bits = _mm256_and_si256(_mm256_set1_epi32(mask[position / 8]), bit);
+  const __m256i bits = _mm256_and_si256(_mm256_set1_epi32(mask[p / 8]), bit);
   return _mm256_and_ps(v, _mm256_castsi256_ps(_mm256_cmpeq_epi32(bits, bit)));
 }
 LNX_INLINE float sum(Vec v) {

@@ -10,6 +10,7 @@
 #define LNX_ISA avx512
 #define LNX_HAS_PAIRS  // two 8-float rows fit one vector
 #define LNX_INLINE static inline __attribute__((always_inline))
+#define LNX_LAMBDA __attribute__((always_inline))
 
 namespace lnx::avx512 {
 
@@ -42,18 +43,36 @@ LNX_INLINE Vec right(Vec cur, Vec next) {
   return _mm512_castsi512_ps(
       _mm512_alignr_epi32(_mm512_castps_si512(next), _mm512_castps_si512(cur), 1));
 }
+// The same within each half, a row of 8 pixels: zero where the neighbour is outside of the row.
+LNX_INLINE Vec left_in_rows(Vec v) {
+  const __m512i x = _mm512_castps_si512(v);
+  return _mm512_castsi512_ps(_mm512_maskz_alignr_epi32(0xFEFE, x, x, 15));
+}
+LNX_INLINE Vec right_in_rows(Vec v) {
+  const __m512i x = _mm512_castps_si512(v);
+  return _mm512_castsi512_ps(_mm512_maskz_alignr_epi32(0x7F7F, x, x, 1));
+}
 // The upper half of a, then the lower half of b.
 LNX_INLINE Vec middle(Vec a, Vec b) { return _mm512_shuffle_f32x4(a, b, 0x4E); }
+// All bits of every lane, set or clear, and what they leave of a vector.
+LNX_INLINE Vec all_bits(bool set) { return _mm512_castsi512_ps(_mm512_set1_epi32(-set)); }
+LNX_INLINE Vec both(Vec a, Vec b) { return _mm512_and_ps(a, b); }
 // Lanes 0, 2, 4, ... of the 2 * kLanes floats in a and b.
 LNX_INLINE Vec even(Vec a, Vec b) {
-  const __m512i index =
-      _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  const __m512i index = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
   return _mm512_permutex2var_ps(a, index, b);
 }
-// Zeroes the lanes whose bit is clear; bit p % 8 of mask[p / 8] belongs to flat position p.
-LNX_INLINE Vec keep(Vec v, const uint8_t* mask, int64_t position) {
+// Lanes 1, 3, 5, ... of them.
+LNX_INLINE Vec odd(Vec a, Vec b) {
+  const __m512i index =
+      _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+  return _mm512_permutex2var_ps(a, index, b);
+}
+// Zeroes the lanes whose bit is clear; bit p % 8 of mask[p / 8] belongs to lane 0, and so on. p is
+// a multiple of kLanes.
+LNX_INLINE Vec keep(Vec v, const uint8_t* mask, uint64_t p) {
   uint16_t bits;
-  std::memcpy(&bits, mask + position / 8, sizeof bits);
+  std::memcpy(&bits, mask + p / 8, sizeof bits);
   return _mm512_maskz_mov_ps(bits, v);
 }
 LNX_INLINE float sum(Vec v) { return _mm512_reduce_add_ps(v); }

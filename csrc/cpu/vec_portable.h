@@ -7,6 +7,7 @@
 
 #define LNX_ISA portable
 #define LNX_INLINE static inline __attribute__((always_inline))
+#define LNX_LAMBDA __attribute__((always_inline))
 
 namespace lnx::portable {
 
@@ -42,9 +43,15 @@ LNX_INLINE Vec max(Vec a, Vec b) {
 }
 LNX_INLINE Vec left(Vec prev, Vec cur) { return LNX_SHUFFLE(prev, cur, 3, 4, 5, 6); }
 LNX_INLINE Vec right(Vec cur, Vec next) { return LNX_SHUFFLE(cur, next, 1, 2, 3, 4); }
+LNX_INLINE Vec all_bits(bool set) {
+  const int32_t bits = -static_cast<int32_t>(set);
+  return (Vec)VecInt{bits, bits, bits, bits};
+}
+LNX_INLINE Vec both(Vec a, Vec b) { return (Vec)((VecInt)a & (VecInt)b); }
 LNX_INLINE Vec even(Vec a, Vec b) { return LNX_SHUFFLE(a, b, 0, 2, 4, 6); }
-LNX_INLINE Vec keep(Vec v, const uint8_t* mask, int64_t position) {
-  const int32_t bits = mask[position / 8] >> (position % 8);
+LNX_INLINE Vec odd(Vec a, Vec b) { return LNX_SHUFFLE(a, b, 1, 3, 5, 7); }
+LNX_INLINE Vec keep(Vec v, const uint8_t* mask, uint64_t p) {
+  const int32_t bits = mask[p / 8] >> (p % 8);
   const VecInt bit = {1, 2, 4, 8};
   const VecInt spread = {bits, bits, bits, bits};
   return (Vec)((VecInt)v & ((spread & bit) == bit));

@@ -84,14 +84,12 @@ def _guard(
         op = step.node.op
         if isinstance(op, Conv2d):
             row = layouts[shapes[step.inputs[0]][1], shapes[step.inputs[0]][2]].row_stride
-            reach = (op.padding[0] + 1) * row + op.padding[1] + 32 * op.stride[1] + _TAIL
+            reach = (op.padding[0] + op.stride[0]) * row + op.padding[1] + 32 * op.stride[1] + _TAIL
             guard = max(guard, reach)
     return round_up(guard, 16)
 
 
-def _first_fit(
-    planes: Mapping[str, int], lives: Mapping[str, tuple[int, int]]
-) -> dict[str, int]:
+def _first_fit(planes: Mapping[str, int], lives: Mapping[str, tuple[int, int]]) -> dict[str, int]:
     """First plane of each value, so that values alive together do not overlap; largest first."""
     placed: dict[str, int] = {}
     for name in sorted(planes, key=lambda n: (-planes[n], lives[n])):

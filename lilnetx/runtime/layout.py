@@ -1,10 +1,11 @@
 """Where activations lie in memory: rows with zero gaps, planes with rows of zeros between them.
 
-Image column x is at index x of its row, and the gap after the last column is at least as wide as
-any convolution's padding. The left neighbour of column 0 is then the gap of the row before, so every
-tap of a convolution is one flat shift of the plane. All values of one height and width share one
-layout; that keeps additions flat, and lets values reuse each other's memory without clearing it:
-the zeros of one are the zeros of the other.
+Image column x is at index x of its row, and the gap after the last column is as wide as the padding
+of the convolutions that need it. The left neighbour of column 0 is then the gap of the row before,
+so that every tap is one flat shift of the plane. (3×3 kernels know the sides of an image, and
+strided convolutions gather their input first: they need no gaps.) All values of one height and width share
+one layout; that keeps additions flat, and lets values reuse each other's memory without clearing
+it: the zeros of one are the zeros of the other.
 """
 
 from __future__ import annotations
@@ -89,13 +90,19 @@ def round_up(n: int, to: int) -> int:
     return -(-n // to) * to
 
 
+def knows_sides(op: Conv2d) -> bool:
+    """Whether kernels of this convolution take columns beside the image as zero by themselves."""
+    plain = op.kernel == (3, 3) and op.dilation == (1, 1)
+    return plain and op.padding[1] == 1 and op.stride in ((1, 1), (2, 2))
+
+
 def plane_layouts(
     steps: Sequence[FusedNode], shapes: Mapping[str, Shape]
 ) -> dict[tuple[int, int], PlaneLayout]:
     """Layout for each (height, width) of a network's images.
 
-    Gaps follow from the widest padding of the convolutions that read images of that width, halos
-    from the highest padding of those with stride 1 that read images of that size.
+    Gaps follow from the widest padding of the flat convolutions that read images of that width,
+    halos from the highest padding of all that read images of that size.
     """
     gaps: dict[int, int] = {}
     halos: dict[tuple[int, int], int] = {}
@@ -105,9 +112,9 @@ def plane_layouts(
             continue
         _, height, width = shapes[step.inputs[0]]
         ph, pw = op.padding
-        if pw <= MAX_PADDING:
+        if pw <= MAX_PADDING and op.stride == (1, 1) and not knows_sides(op):
             gaps[width] = max(gaps.get(width, 0), pw)
-        if op.stride == (1, 1) and ph <= MAX_PADDING:
+        if ph <= MAX_PADDING:
             halos[height, width] = max(halos.get((height, width), 0), ph)
     layouts = {}
     for shape in shapes.values():

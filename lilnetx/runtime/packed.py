@@ -100,7 +100,8 @@ def pack_node(graph: Graph, node: Node) -> PackedSlices:
         dense = node.weight.values
         if dense.shape != weight_shape(op):
             raise GraphError(
-                f"node {node.name!r}: weight is {dense.shape}, its operator needs {weight_shape(op)}"
+                f"node {node.name!r}: weight is {dense.shape}, its operator needs "
+                f"{weight_shape(op)}"
             )
         length = 1 if is_pointwise(op) else dense.shape[2] * dense.shape[3]
         slices = dense.reshape(dense.shape[0], -1, length)
@@ -110,9 +111,7 @@ def pack_node(graph: Graph, node: Node) -> PackedSlices:
     return PackedSlices(ptr, index, values.reshape(-1, shape.length), shape)
 
 
-def _slice_shape(
-    node: Node, slices: tuple[int, ...], channels: int, groups: int
-) -> SliceShape:
+def _slice_shape(node: Node, slices: tuple[int, ...], channels: int, groups: int) -> SliceShape:
     op = node.op
     assert isinstance(op, Conv2d | Linear)
     filters, count, length = slices

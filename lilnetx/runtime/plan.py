@@ -92,7 +92,9 @@ class Plan:
             rows.append((s.name, s.kernel, s.shape, density, s.reason))
         widths = [max(len(row[i]) for row in rows) for i in range(4)]
         lines = [
-            "  ".join([*(c.ljust(w) for c, w in zip(row[:4], widths, strict=True)), row[4]]).rstrip()
+            "  ".join(
+                [*(c.ljust(w) for c, w in zip(row[:4], widths, strict=True)), row[4]]
+            ).rstrip()
             for row in rows
         ]
         size = self.arena_floats * 4 / 2**20
@@ -119,7 +121,9 @@ def make_plan(graph: Graph, isa: str) -> tuple[Plan, dict[str, PackedSlices]]:
     layouts = plane_layouts(fused, shapes)
     images, arena_floats = place(fused, shapes, layouts, graph.input_name, graph.outputs)
     packed = {
-        step.node.name: pack_node(graph, step.node) for step in fused if step.node.weight is not None
+        step.node.name: pack_node(graph, step.node)
+        for step in fused
+        if step.node.weight is not None
     }
     steps = [
         PlanStep(

@@ -2,8 +2,8 @@
 
 Kernels are tried in the order of :data:`KERNELS`; the first that suits a layer is taken. Names are
 specifications: ``lnx_f32_gconv3x3s1rows_add_relu_7x2__avx512`` is float32, a gathered convolution
-(only the channels whose slice is not zero), 3×3 with stride 1 by rows, with fused addition and ReLU,
-tiles of 7 rows of 2 vectors, for AVX-512. Flat kernels give vectors × filters instead.
+(only the channels whose slice is not zero), 3×3 with stride 1 by rows, with fused addition and
+ReLU, tiles of 7 rows of 2 vectors, for AVX-512. Flat kernels give vectors × filters instead.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from lilnetx import _core
 from lilnetx.graph.ir import Conv2d
-from lilnetx.runtime.layout import PlaneLayout
+from lilnetx.runtime.layout import PlaneLayout, knows_sides
 
 # Bytes of input that should stay in the first-level cache while all filters pass over them.
 _TILE_BYTES = 36 * 1024
@@ -48,15 +48,21 @@ class Problem:
         return self.op.kernel == (3, 3) and self.op.dilation == (1, 1)
 
     @property
+    def padded(self) -> bool:
+        """Whether the input's layout holds the zeros of the padding."""
+        ph, pw = self.op.padding
+        return self.input.gap >= pw and self.input.halo >= ph
+
+    @property
+    def rows_padded(self) -> bool:
+        """The same for the kernels that know the sides of an image."""
+        return self.padded or (knows_sides(self.op) and self.input.halo >= self.op.padding[0])
+
+    @property
     def staged(self) -> bool:
         """Whether the input must be rearranged before taps are flat shifts of it."""
-        ph, pw = self.op.padding
-        return (
-            self.op.stride != (1, 1)
-            or self.input.row_stride != self.output.row_stride
-            or self.input.gap < pw
-            or self.input.halo < ph
-        )
+        same_rows = self.input.row_stride == self.output.row_stride
+        return self.op.stride != (1, 1) or not same_rows or not self.padded
 
     @property
     def vectors(self) -> int:
@@ -125,17 +131,17 @@ def _block_channels(p: Problem, bytes_per_channel: int) -> int:
     return max(8, min(p.op.in_channels, _TILE_BYTES // max(bytes_per_channel, 1)))
 
 
-def _rows_choice(p: Problem, name: str, planes: int, reason: str) -> Choice:
+def _rows_choice(p: Problem, name: str, stride: int, reason: str) -> Choice:
     traits = p.traits
     vectors = p.output.row_stride // traits["lanes"]
     tiles = -(-vectors // traits["row_vectors_max"])
     cols = -(-vectors // tiles)
     rows = min(traits["rows_tile"] // cols, traits["rows_max"], p.output.height)
     rows = -(-p.output.height // -(-p.output.height // rows))
-    bytes_per_channel = (rows + 2) * cols * traits["lanes"] * 4 * planes
+    bytes_per_channel = (stride * rows + 2) * stride * cols * traits["lanes"] * 4
     block = _block_channels(p, bytes_per_channel)
     label = _label(p) + "rows"
-    return Choice(name, label, p.staged, block, rows, cols, f"{rows}x{cols}", reason)
+    return Choice(name, label, False, block, rows, cols, f"{rows}x{cols}", reason)
 
 
 def _rows3x3(p: Problem) -> Choice:
@@ -146,17 +152,21 @@ def _rows3x3(p: Problem) -> Choice:
 
 def _rows3x3s2(p: Problem) -> Choice:
     return _rows_choice(
-        p, "rows3x3s2", 6, "3x3 stride 2: even and odd rows staged apart, loads aligned"
+        p, "rows3x3s2", 2, "3x3 stride 2: each loaded row is split into even and odd columns"
     )
 
 
-def _pairs3x3(p: Problem) -> Choice:
+def _suits_pairs(p: Problem, columns: int) -> bool:
+    padded = p.op.padding == (1, 1) and p.rows_padded
+    narrow = p.output.row_stride == 8 and p.input.row_stride == columns
+    return p.is_3x3 and padded and narrow and p.traits["lanes"] == 16
+
+
+def _pairs_choice(p: Problem, name: str) -> Choice:
     vectors = min(4, p.vectors)
     block = _block_channels(p, 4 * p.input.channel_stride)
-    reason = "3x3 on at most 7 columns: two image rows in each vector"
-    return Choice(
-        "pairs3x3", _label(p) + "pairs", False, block, 0, vectors, f"{vectors}x1", reason
-    )
+    reason = "3x3 to at most 8 columns: two image rows in each vector"
+    return Choice(name, _label(p) + "pairs", False, block, 0, vectors, f"{vectors}x1", reason)
 
 
 def _flat_bytes(p: Problem, tile: int) -> int:
@@ -164,8 +174,8 @@ def _flat_bytes(p: Problem, tile: int) -> int:
     kh, kw = p.op.kernel
     floats = tile * p.traits["lanes"]
     if p.staged:
-        return 4 * kw * min(kh, p.op.stride[0]) * (
-            floats + kh // p.op.stride[0] * p.output.row_stride
+        return (
+            4 * kw * min(kh, p.op.stride[0]) * (floats + kh // p.op.stride[0] * p.output.row_stride)
         )
     return 4 * (floats + (kh - 1) * p.op.dilation[0] * p.output.row_stride)
 
@@ -208,23 +218,37 @@ def _flat_blocked(p: Problem) -> Choice:
 
 KERNELS = (
     Kernel("flat", lambda p: p.density == 0, _flat),
-    Kernel("rows3x3", lambda p: p.is_3x3 and not p.staged and p.whole_rows, _rows3x3),
     Kernel(
-        "pairs3x3",
+        "rows3x3",
         lambda p: (
             p.is_3x3
-            and not p.staged
-            and p.op.padding == (1, 1)
-            and p.output.row_stride == 8
-            and p.traits["lanes"] == 16
-            and p.input.width < 8
+            and p.op.stride == (1, 1)
+            and p.input.row_stride == p.output.row_stride
+            and p.rows_padded
+            and p.whole_rows
         ),
-        _pairs3x3,
+        _rows3x3,
+    ),
+    Kernel(
+        "pairs3x3",
+        lambda p: p.op.stride == (1, 1) and _suits_pairs(p, 8),
+        lambda p: _pairs_choice(p, "pairs3x3"),
     ),
     Kernel(
         "rows3x3s2",
-        lambda p: p.is_3x3 and p.staged and p.op.stride[0] == 2 and p.whole_rows,
+        lambda p: (
+            p.is_3x3
+            and p.op.stride == (2, 2)
+            and p.op.padding[1] == 1
+            and p.rows_padded
+            and p.whole_rows
+        ),
         _rows3x3s2,
+    ),
+    Kernel(
+        "pairs3x3s2",
+        lambda p: p.op.stride == (2, 2) and _suits_pairs(p, 16),
+        lambda p: _pairs_choice(p, "pairs3x3s2"),
     ),
     Kernel("flat_blocked", _suits_flat_blocked, _flat_blocked),
     Kernel("flat", lambda p: True, _flat),

@@ -158,7 +158,9 @@ class Session:
         if not isinstance(x, np.ndarray):
             raise InputError(f"input is a {type(x).__name__}, expected a float32 numpy array")
         if x.dtype != np.float32:
-            raise InputError(f"input has dtype {x.dtype}, expected float32: use x.astype('float32')")
+            raise InputError(
+                f"input has dtype {x.dtype}, expected float32: use x.astype('float32')"
+            )
         if x.shape[1:] != self.input_shape or x.ndim != len(self.input_shape) + 1:
             expected = ", ".join(["N", *map(str, self.input_shape)])
             raise InputError(f"input has shape {x.shape}, expected ({expected})")

@@ -8,129 +8,135 @@ namespace lnx::LNX_ISA {
 // One filter, kVectors vectors of pixels in registers. With few vectors two sets of accumulators
 // take turns, because a chain of additions into one set would wait for its own latency.
 template <int kVectors, bool kPointwise>
-void flat_tile(const ConvArgs& a, const Tile& t, const float* in, const uint16_t* channel,
-               const float* values, uint32_t n) {
+void flat_block(const ConvArgs& args, const Block& b) {
   constexpr bool kTwoSets = 2 * kVectors <= kFlatTile;
-  Vec acc[kVectors];
-  begin_tile<1, kVectors>(a, t, 0, acc);
-  Vec other[kVectors];
-  if constexpr (kTwoSets) {
-    LNX_UNROLL for (int v = 0; v < kVectors; ++v) other[v] = zero();
-  }
-  if constexpr (kPointwise) {
-    uint32_t k = 0;
-    for (; kTwoSets && k + 2 <= n; k += 2) {
-      const float* x = in + channel[k] * a.channel_stride;
-      const float* y = in + channel[k + 1] * a.channel_stride;
-      const Vec wx = set1(values[k]), wy = set1(values[k + 1]);
-      LNX_UNROLL for (int v = 0; v < kVectors; ++v) {
-        acc[v] = fma(wx, load(x + v * kLanes), acc[v]);
-        other[v] = fma(wy, load(y + v * kLanes), other[v]);
-      }
+  const ConvArgs a = args;
+  const int64_t slice_floats = kPointwise ? 1 : a.num_taps;
+  for_each_unit<1>(a, b, slice_floats, [&](const Tile& t, const uint16_t* channel,
+                                           const float* values, uint32_t n) LNX_LAMBDA {
+    Vec acc[kVectors], other[kVectors];
+    begin_tile<1, kVectors>(a, t, 0, acc);
+    if constexpr (kTwoSets) {
+      LNX_UNROLL for (int v = 0; v < kVectors; ++v) other[v] = zero();
     }
-    for (; k < n; ++k) {
-      const float* x = in + channel[k] * a.channel_stride;
-      const Vec w = set1(values[k]);
-      LNX_UNROLL for (int v = 0; v < kVectors; ++v)
-        acc[v] = fma(w, load(x + v * kLanes), acc[v]);
-    }
-  } else {
-    for (uint32_t k = 0; k < n; ++k) {
-      const float* base = in + channel[k] * a.channel_stride;
-      int i = 0;
-      for (; kTwoSets && i + 2 <= a.num_taps; i += 2) {
-        const float* x = base + a.taps[i];
-        const float* y = base + a.taps[i + 1];
-        const Vec wx = set1(values[i]), wy = set1(values[i + 1]);
+    if constexpr (kPointwise) {
+      uint32_t k = 0;
+      for (; kTwoSets && k + 2 <= n; k += 2) {
+        const float* x = b.in + channel[k] * a.channel_stride;
+        const float* y = b.in + channel[k + 1] * a.channel_stride;
+        const Vec wx = set1(values[k]), wy = set1(values[k + 1]);
         LNX_UNROLL for (int v = 0; v < kVectors; ++v) {
           acc[v] = fma(wx, load(x + v * kLanes), acc[v]);
           other[v] = fma(wy, load(y + v * kLanes), other[v]);
         }
       }
-      for (; i < a.num_taps; ++i) {
-        const float* x = base + a.taps[i];
-        const Vec w = set1(values[i]);
+      for (; k < n; ++k) {
+        const float* x = b.in + channel[k] * a.channel_stride;
+        const Vec w = set1(values[k]);
         LNX_UNROLL for (int v = 0; v < kVectors; ++v)
           acc[v] = fma(w, load(x + v * kLanes), acc[v]);
       }
-      values += a.num_taps;
+    } else {
+      for (uint32_t k = 0; k < n; ++k) {
+        const float* base = b.in + channel[k] * a.channel_stride;
+        int i = 0;
+        for (; kTwoSets && i + 2 <= a.num_taps; i += 2) {
+          const float* x = base + a.taps[i];
+          const float* y = base + a.taps[i + 1];
+          const Vec wx = set1(values[i]), wy = set1(values[i + 1]);
+          LNX_UNROLL for (int v = 0; v < kVectors; ++v) {
+            acc[v] = fma(wx, load(x + v * kLanes), acc[v]);
+            other[v] = fma(wy, load(y + v * kLanes), other[v]);
+          }
+        }
+        for (; i < a.num_taps; ++i) {
+          const float* x = base + a.taps[i];
+          const Vec w = set1(values[i]);
+          LNX_UNROLL for (int v = 0; v < kVectors; ++v)
+            acc[v] = fma(w, load(x + v * kLanes), acc[v]);
+        }
+        values += a.num_taps;
+      }
     }
-  }
-  if constexpr (kTwoSets) {
-    LNX_UNROLL for (int v = 0; v < kVectors; ++v) acc[v] = add(acc[v], other[v]);
-  }
-  end_tile<1, kVectors>(a, t, 0, acc);
+    if constexpr (kTwoSets) {
+      LNX_UNROLL for (int v = 0; v < kVectors; ++v) acc[v] = add(acc[v], other[v]);
+    }
+    end_tile<1, kVectors>(a, t, 0, acc);
+  });
 }
 
-// As many filters as share each loaded vector in flat_blocked_tile.
+// As many filters as share each loaded vector in flat_blocked_block.
 constexpr int kFilterBlock = 4;
 
 template <int kVectors>
-void flat_blocked_tile(const ConvArgs& a, const Tile& t, const float* in, const uint16_t* channel,
-                       const float* values, uint32_t n) {
-  Vec acc[kFilterBlock][kVectors];
-  LNX_UNROLL for (int f = 0; f < kFilterBlock; ++f) {
-    // Filters past the last one have zero weights and are not stored.
-    if (t.filter + f < a.filters) {
-      begin_tile<1, kVectors>(a, Tile{t.filter + f, t.position, t.first, t.last}, 0, acc[f]);
-    } else {
-      LNX_UNROLL for (int v = 0; v < kVectors; ++v) acc[f][v] = zero();
-    }
-  }
-  for (uint32_t k = 0; k < n; ++k) {
-    const float* base = in + channel[k] * a.channel_stride;
-    for (int i = 0; i < a.num_taps; ++i) {
-      const float* x = base + a.taps[i];
-      Vec pixels[kVectors];
-      LNX_UNROLL for (int v = 0; v < kVectors; ++v) pixels[v] = load(x + v * kLanes);
-      LNX_UNROLL for (int f = 0; f < kFilterBlock; ++f) {
-        const Vec w = set1(values[f]);
-        LNX_UNROLL for (int v = 0; v < kVectors; ++v) acc[f][v] = fma(w, pixels[v], acc[f][v]);
+void flat_blocked_block(const ConvArgs& args, const Block& b) {
+  const ConvArgs a = args;
+  const int64_t slice_floats = static_cast<int64_t>(a.num_taps) * kFilterBlock;
+  for_each_unit<kFilterBlock>(a, b, slice_floats, [&](const Tile& t, const uint16_t* channel,
+                                                      const float* values, uint32_t n) LNX_LAMBDA {
+    Vec acc[kFilterBlock][kVectors];
+    LNX_UNROLL for (int f = 0; f < kFilterBlock; ++f) {
+      // Filters past the last one have zero weights and are not stored.
+      if (t.filter + f < a.filters) {
+        begin_tile<1, kVectors>(a, Tile{t.filter + f, t.position, t.first, t.last}, 0, acc[f]);
+      } else {
+        LNX_UNROLL for (int v = 0; v < kVectors; ++v) acc[f][v] = zero();
       }
-      values += kFilterBlock;
     }
-  }
-  LNX_UNROLL for (int f = 0; f < kFilterBlock; ++f)
-    if (t.filter + f < a.filters)
-      end_tile<1, kVectors>(a, Tile{t.filter + f, t.position, t.first, t.last}, 0, acc[f]);
+    for (uint32_t k = 0; k < n; ++k) {
+      const float* base = b.in + channel[k] * a.channel_stride;
+      for (int i = 0; i < a.num_taps; ++i) {
+        const float* x = base + a.taps[i];
+        Vec pixels[kVectors];
+        LNX_UNROLL for (int v = 0; v < kVectors; ++v) pixels[v] = load(x + v * kLanes);
+        LNX_UNROLL for (int f = 0; f < kFilterBlock; ++f) {
+          const Vec w = set1(values[f]);
+          LNX_UNROLL for (int v = 0; v < kVectors; ++v) acc[f][v] = fma(w, pixels[v], acc[f][v]);
+        }
+        values += kFilterBlock;
+      }
+    }
+    LNX_UNROLL for (int f = 0; f < kFilterBlock; ++f)
+      if (t.filter + f < a.filters)
+        end_tile<1, kVectors>(a, Tile{t.filter + f, t.position, t.first, t.last}, 0, acc[f]);
+  });
 }
 
 template <bool kPointwise, int... kIndex>
-static TileFn pick_flat(int vectors, std::integer_sequence<int, kIndex...>) {
-  static constexpr TileFn table[] = {flat_tile<kIndex + 1, kPointwise>...};
+static BlockFn pick_flat(int vectors, std::integer_sequence<int, kIndex...>) {
+  static constexpr BlockFn table[] = {flat_block<kIndex + 1, kPointwise>...};
   return table[vectors - 1];
 }
 
 template <int... kIndex>
-static TileFn pick_flat_blocked(int vectors, std::integer_sequence<int, kIndex...>) {
-  static constexpr TileFn table[] = {flat_blocked_tile<kIndex + 1>...};
+static BlockFn pick_flat_blocked(int vectors, std::integer_sequence<int, kIndex...>) {
+  static constexpr BlockFn table[] = {flat_blocked_block<kIndex + 1>...};
   return table[vectors - 1];
 }
 
 // Tiles of nearly equal size: a short last one would waste what its few accumulators cannot hide.
 template <typename Pick>
-LNX_INLINE void for_each_flat_tile(const ConvArgs& a, int filters_per_unit, int begin, int end,
-                                   Pick pick) {
+LNX_INLINE void for_each_flat_tile(const ConvArgs& a, int begin, int end, Pick pick) {
   const int64_t vectors = (static_cast<int64_t>(a.height) * a.row_stride + kLanes - 1) / kLanes;
   const int64_t tiles = (vectors + a.tile - 1) / a.tile;
   for (int64_t i = 0; i < tiles; ++i) {
     const int64_t from = split(vectors, tiles, i), to = split(vectors, tiles, i + 1);
-    for_each_block(a, pick(static_cast<int>(to - from)), from * kLanes, filters_per_unit, begin, end);
+    run_tile(a, pick(static_cast<int>(to - from)), from * kLanes, from * kLanes, begin, end);
   }
 }
 
 static void conv_flat(const ConvArgs& a, int begin, int end) {
   const std::make_integer_sequence<int, kFlatTile> sizes;
   if (a.num_taps == 1 && a.taps[0] == 0) {
-    for_each_flat_tile(a, 1, begin, end, [=](int n) { return pick_flat<true>(n, sizes); });
+    for_each_flat_tile(a, begin, end, [=](int n) { return pick_flat<true>(n, sizes); });
   } else {
-    for_each_flat_tile(a, 1, begin, end, [=](int n) { return pick_flat<false>(n, sizes); });
+    for_each_flat_tile(a, begin, end, [=](int n) { return pick_flat<false>(n, sizes); });
   }
 }
 
 static void conv_flat_blocked(const ConvArgs& a, int begin, int end) {
   const std::make_integer_sequence<int, kFlatTileBlocked> sizes;
-  for_each_flat_tile(a, kFilterBlock, begin, end,
+  for_each_flat_tile(a, begin, end,
                      [=](int n) { return pick_flat_blocked(n, sizes); });
 }
 

@@ -9,9 +9,9 @@
 
 #ifdef LNX_HAS_PAIRS
 #include "cpu/kernels/conv3x3_pairs.h"
-#define LNX_PAIRS conv_pairs3x3
+#define LNX_PAIRS conv_pairs3x3, conv_pairs3x3s2
 #else
-#define LNX_PAIRS nullptr
+#define LNX_PAIRS nullptr, nullptr
 #endif
 
 namespace lnx::LNX_ISA {

@@ -12,8 +12,8 @@
 namespace lnx::LNX_ISA {
 
 // Where a tile stands: which filter, which flat output position, and whether its channel block is
-// the first (start from the bias) and the last (apply the epilogue). Between blocks the partial sums
-// wait in the output.
+// the first (start from the bias) and the last (apply the epilogue). Between blocks the partial
+// sums wait in the output.
 struct Tile {
   int filter;
   int64_t position;
@@ -37,61 +37,83 @@ LNX_INLINE void store_in_row(float* out, Vec v, int left) {
 
 // Accumulator of kRows rows of kCols vectors, rows `step` floats apart in the output.
 template <int kRows, int kCols>
-LNX_INLINE void begin_tile(const ConvArgs& a, const Tile& t, int64_t step, Vec (&acc)[kRows * kCols]) {
+LNX_INLINE void begin_tile(const ConvArgs& a, const Tile& t, int64_t step,
+                           Vec (&acc)[kRows * kCols]) {
   if (t.first) {
     const Vec bias = set1(a.bias[t.filter]);
     LNX_UNROLL for (int i = 0; i < kRows * kCols; ++i) acc[i] = bias;
     return;
   }
   const float* out = a.out + t.filter * a.out_stride + t.position;
-  LNX_UNROLL for (int r = 0; r < kRows; ++r)
-    LNX_UNROLL for (int v = 0; v < kCols; ++v)
+  LNX_UNROLL for (int r = 0; r < kRows; ++r) LNX_UNROLL for (int v = 0; v < kCols; ++v)
       acc[r * kCols + v] = load(out + r * step + v * kLanes);
 }
 
 template <int kRows, int kCols>
-LNX_INLINE void end_tile(const ConvArgs& a, const Tile& t, int64_t step, Vec (&acc)[kRows * kCols]) {
+LNX_INLINE void end_tile(const ConvArgs& a, const Tile& t, int64_t step,
+                         Vec (&acc)[kRows * kCols]) {
   const int64_t start = t.filter * a.out_stride + t.position;
   if (t.last) {
+    const uint8_t* mask = a.mask + static_cast<uint64_t>(t.position) / 8;
+    const int64_t rest = kLanes < 8 ? t.position % 8 : 0;
     if (a.residual) {
       const float* residual = a.residual + start;
-      LNX_UNROLL for (int r = 0; r < kRows; ++r)
-        LNX_UNROLL for (int v = 0; v < kCols; ++v)
+      LNX_UNROLL for (int r = 0; r < kRows; ++r) LNX_UNROLL for (int v = 0; v < kCols; ++v)
           acc[r * kCols + v] = add(acc[r * kCols + v], load(residual + r * step + v * kLanes));
     }
     if (a.relu) {
       LNX_UNROLL for (int i = 0; i < kRows * kCols; ++i) acc[i] = max(zero(), acc[i]);
     }
-    LNX_UNROLL for (int r = 0; r < kRows; ++r)
-      LNX_UNROLL for (int v = 0; v < kCols; ++v)
-        acc[r * kCols + v] = keep(acc[r * kCols + v], a.mask, t.position + r * step + v * kLanes);
+    LNX_UNROLL for (int r = 0; r < kRows; ++r) LNX_UNROLL for (int v = 0; v < kCols; ++v)
+        acc[r * kCols + v] = keep(acc[r * kCols + v], mask, rest + r * step + v * kLanes);
   }
   float* out = a.out + start;
-  LNX_UNROLL for (int r = 0; r < kRows; ++r)
-    LNX_UNROLL for (int v = 0; v < kCols; ++v)
+  LNX_UNROLL for (int r = 0; r < kRows; ++r) LNX_UNROLL for (int v = 0; v < kCols; ++v)
       store(out + r * step + v * kLanes, acc[r * kCols + v]);
 }
 
-// Computes one tile: `in` is the input at the tile's position in the block's first channel, and n
-// slices follow `channel` and `values`.
-using TileFn = void (*)(const ConvArgs& a, const Tile& t, const float* in, const uint16_t* channel,
-                        const float* values, uint32_t n);
+// One channel block over one tile.
+struct Block {
+  const float* in;      // the input at the tile's position, in the block's first channel
+  const uint32_t* ptr;  // where each unit's slices begin; one more entry than units
+  int64_t position;     // of the tile in the output
+  int begin, end;       // units to compute
+  bool first, last;     // among the channel blocks
+  bool leftmost, rightmost;  // whether the columns beside the tile are outside of the image
+};
 
-// Runs one tile for each unit of a range and each channel block, so that the block's part of the
-// input stays in the first-level cache for all filters.
-LNX_INLINE void for_each_block(const ConvArgs& a, TileFn fn, int64_t position, int filters_per_unit,
-                               int begin, int end) {
-  const int64_t slice_floats = static_cast<int64_t>(a.num_taps) * filters_per_unit;
-  for (int b = 0; b < a.blocks; ++b) {
-    const float* in = a.in + static_cast<int64_t>(b) * a.block_channels * a.channel_stride + position;
-    const uint32_t* ptr = a.ptr + static_cast<int64_t>(b) * a.units;
-    const bool first = b == 0, last = b == a.blocks - 1;
-    for (int u = begin; u < end; ++u) {
-      const uint32_t k = ptr[u], n = ptr[u + 1] - k;
-      if (n == 0 && !first && !last) continue;
-      const Tile t{u * filters_per_unit, position, first, last};
-      fn(a, t, in, a.channel + k, a.values + k * slice_floats, n);
-    }
+using BlockFn = void (*)(const ConvArgs&, const Block&);
+
+// Calls fn(tile, channels, values, number of slices) for each unit of a block. Must be inlined into
+// the kernel: a call for each of the few slices that a unit has in a block would cost a third.
+template <int kFiltersPerUnit, typename Fn>
+LNX_INLINE void for_each_unit(const ConvArgs& a, const Block& b, int64_t slice_floats, Fn fn) {
+  uint32_t k = b.ptr[b.begin];
+  for (int u = b.begin; u < b.end; ++u) {
+    const uint32_t next = b.ptr[u + 1];
+    const Tile t{u * kFiltersPerUnit, b.position, b.first, b.last};
+    if (next != k || b.first || b.last)
+      fn(t, a.channel + k, a.values + k * slice_floats, next - k);
+    k = next;
+  }
+}
+
+// Runs all channel blocks over one tile. A block's part of the input stays in the first-level cache
+// for all units.
+LNX_INLINE void run_tile(const ConvArgs& a, BlockFn fn, int64_t in_position, int64_t position,
+                         int begin, int end, bool leftmost = false, bool rightmost = false) {
+  for (int i = 0; i < a.blocks; ++i) {
+    Block b;
+    b.in = a.in + static_cast<int64_t>(i) * a.block_channels * a.channel_stride + in_position;
+    b.ptr = a.ptr + static_cast<int64_t>(i) * a.units;
+    b.position = position;
+    b.begin = begin;
+    b.end = end;
+    b.first = i == 0;
+    b.last = i == a.blocks - 1;
+    b.leftmost = leftmost;
+    b.rightmost = rightmost;
+    fn(a, b);
   }
 }
 

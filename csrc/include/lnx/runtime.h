@@ -12,8 +12,8 @@
 
 namespace lnx {
 
-// Where an activation lies in the arena, in floats. Rows are followed by zeros up to row_stride, and
-// rows of zeros lie between the channels; the executor zeroes the arena once and no step writes
+// Where an activation lies in the arena, in floats. Rows are followed by zeros up to row_stride,
+// and rows of zeros lie between the channels; the executor zeroes the arena once and no step writes
 // anything else there. A vector of n features is an image of one channel and one row, whose
 // row_stride is n rounded up to 16.
 struct Image {
@@ -29,8 +29,9 @@ enum class ConvKernel {
   kFlat,         // any taps, one filter at a time
   kFlatBlocked,  // any taps, filter_block filters at a time
   kRows3x3,      // 3x3, stride 1; row_stride a multiple of the vector
-  kRows3x3s2,    // 3x3, vertical stride 2, staged; row_stride a multiple of the vector
+  kRows3x3s2,    // 3x3, stride 2, padding 1 at left; row_stride a multiple of the vector
   kPairs3x3,     // 3x3, stride 1, padding 1; row_stride 8, 16 lanes
+  kPairs3x3s2,   // 3x3, stride 2, padding 1; row_stride 16 to 8, 16 lanes
 };
 
 struct Window {
@@ -61,7 +62,6 @@ struct PoolSpec {
   bool count_include_pad;
 };
 
-
 // A planned network. Steps are added once; then `run` may be called from any thread, one call at a
 // time running.
 class Network {
@@ -82,7 +82,8 @@ class Network {
   void add_flatten(const Image& in, const Image& out);
   // On vectors. `dense` stores zeros too and streams through all columns.
   void add_linear(const Image& in, const Image& out, const SliceShape& shape,
-                  const PackedSlices& slices, const std::vector<float>& bias, bool relu, bool dense);
+                  const PackedSlices& slices, const std::vector<float>& bias, bool relu,
+                  bool dense);
   void add_softmax(const Image& in, const Image& out);
   // Copies a value into the next output, dense.
   void add_output(const Image& from);

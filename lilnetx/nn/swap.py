@@ -1,0 +1,45 @@
+"""Swaps the convolutions of a network for sparse ones."""
+
+from __future__ import annotations
+
+import copy
+
+from torch import nn
+from torch.nn.utils import parametrize
+
+from lilnetx.nn.sparse_conv2d import SparseConv2d
+
+
+def sparsify(model: nn.Module, *, inplace: bool = False) -> nn.Module:
+    """A network whose ``torch.nn.Conv2d`` modules are :class:`SparseConv2d`.
+
+    Weights do not change: what is zero in them is skipped. Parametrized convolutions (pruning,
+    :func:`lilnetx.compress`) become plain ones with their current weight; subclasses of ``Conv2d``
+    are left alone. Modules that occur twice stay shared.
+
+    Args:
+        model: Any network, a single convolution included.
+        inplace: Whether to change ``model`` itself rather than a copy. A ``model`` that is itself
+            a convolution is never changed; use what is returned.
+
+    Returns:
+        The network, its modules in training or evaluation mode as before.
+    """
+    if not inplace:
+        model = copy.deepcopy(model)
+    swapped: dict[nn.Module, SparseConv2d] = {}
+
+    def swap(module: nn.Module) -> nn.Module:
+        if parametrize.type_before_parametrizations(module) is nn.Conv2d:
+            assert isinstance(module, nn.Conv2d)
+            if module not in swapped:
+                swapped[module] = SparseConv2d.from_dense(module)
+            return swapped[module]
+        # Not named_children(), which leaves out the second occurrence of a module.
+        for name, child in module._modules.items():
+            new = None if child is None else swap(child)
+            if new is not child:
+                setattr(module, name, new)
+        return module
+
+    return swap(model)

@@ -1,0 +1,153 @@
+"""Whole networks against the float64 reference: all operators, batches, threads, memory reuse."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from random_networks import pool_network, residual_network
+from tolerances import LAYER, NETWORK
+
+from lilnetx.graph.ir import (
+    Add,
+    AvgPool2d,
+    DenseWeight,
+    Flatten,
+    GlobalAvgPool,
+    Graph,
+    Linear,
+    MaxPool2d,
+    Node,
+    Relu,
+    Softmax,
+)
+from lilnetx.reference import run
+from lilnetx.runtime import Session, available_isas
+
+
+def images(graph: Graph, count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, *graph.input_shape)).astype(np.float32)
+
+
+def assert_near(actual, expected, bound):
+    assert actual.shape == expected.shape
+    assert np.abs(actual - expected).max() <= bound * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("isa", available_isas())
+@pytest.mark.parametrize("seed", range(4))
+def test_residual_networks(isa, seed):
+    graph = residual_network(seed, size=[(30, 27), (57, 33), (64, 64), (112, 20)][seed])
+    x = images(graph, 17)
+    expected = run(graph, x)
+    for threads in (1, 2):
+        session = Session(graph, threads=threads, isa=isa)
+        for batch in (1, 2, 5, 17):
+            actual = session.run(x[:batch])
+            assert isinstance(actual, tuple)
+            for a, e in zip(actual, expected, strict=True):
+                assert_near(a, e[:batch], NETWORK["float32"])
+
+
+POOLS = [
+    MaxPool2d((3, 3), (2, 2), (1, 1)),
+    MaxPool2d((2, 2), (2, 2)),
+    MaxPool2d((2, 2), (2, 2), ceil_mode=True),
+    MaxPool2d((3, 2), (1, 1), (1, 1)),
+    MaxPool2d((3, 5), (3, 3), (1, 2), ceil_mode=True),
+    AvgPool2d((2, 2), (2, 2)),
+    AvgPool2d((3, 3), (1, 1), (1, 1)),
+    AvgPool2d((3, 3), (2, 2), (1, 1), count_include_pad=False),
+    AvgPool2d((3, 4), (2, 3), (1, 2), ceil_mode=True),
+    AvgPool2d((3, 3), (2, 2), (1, 1), ceil_mode=True, count_include_pad=False),
+]
+
+
+@pytest.mark.parametrize("op", POOLS, ids=lambda op: type(op).__name__)
+@pytest.mark.parametrize("size", [(4, 5), (7, 7), (8, 16), (13, 33), (28, 28)], ids=str)
+def test_pooling(size, op):
+    graph = pool_network(size, op)
+    x = images(graph, 2)
+    expected = run(graph, x)[0]
+    for isa in available_isas():
+        for threads in (1, 3):
+            assert_near(Session(graph, threads=threads, isa=isa).run(x), expected, LAYER["float32"])
+
+
+@pytest.mark.parametrize("isa", available_isas())
+@pytest.mark.parametrize(
+    "shape", [(1,), (7,), (16,), (37,), (3, 5, 6), (5, 1, 1), (9, 7, 7)], ids=str
+)
+def test_operators_without_weights(isa, shape):
+    ops = [Node("relu", Relu(), ("x",)), Node("sum", Add(), ("relu", "x"))]
+    ops.append(Node("sum2", Add(), ("sum", "sum")))
+    outputs = ["relu", "sum2", "x"]
+    if len(shape) == 1:
+        ops.append(Node("softmax", Softmax(), ("sum2",)))
+        outputs.append("softmax")
+    else:
+        ops += [Node("gap", GlobalAvgPool(), ("sum2",)), Node("flat", Flatten(), ("sum2",))]
+        ops.append(Node("softmax", Softmax(), ("flat",)))
+        outputs += ["gap", "flat", "softmax"]
+    graph = Graph("x", shape, tuple(ops), tuple(outputs))
+    x = images(graph, 3)
+    actual = Session(graph, threads=1, isa=isa).run(x)
+    for a, e in zip(actual, run(graph, x), strict=True):
+        assert_near(a, e, LAYER["float32"])
+
+
+@pytest.mark.parametrize("isa", available_isas())
+@pytest.mark.parametrize("density", [0.0, 0.02, 0.5, 1.0])
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (3, 10), (64, 9), (1030, 33)])
+def test_linear(isa, density, inputs, outputs):
+    rng = np.random.default_rng(inputs)
+    weight = rng.normal(0, 1 / np.sqrt(inputs), (outputs, inputs))
+    weight = (weight * (rng.random(weight.shape) < density)).astype(np.float32)
+    bias = rng.normal(size=outputs).astype(np.float32)
+    fc = Node("fc", Linear(inputs, outputs), ("x",), DenseWeight(weight), None, bias)
+    graph = Graph("x", (inputs,), (fc, Node("relu", Relu(), ("fc",))), ("relu",))
+    x = images(graph, 3)
+    expected = run(graph, x)[0]
+    for threads in (1, 2):
+        actual = Session(graph, threads=threads, isa=isa).run(x)
+        assert np.abs(actual - expected).max() <= LAYER["float32"] * max(expected.max(), 1.0)
+
+
+def test_empty_batch():
+    graph = residual_network(0)
+    outputs = Session(graph, threads=2).run(images(graph, 0))
+    assert [o.shape for o in outputs] == [(0, 5), (0, 5), (0, 17, 2, 2)]
+
+
+def test_runs_are_independent():
+    graph = residual_network(1)
+    session = Session(graph, threads=2)
+    a, b = images(graph, 1, 1), images(graph, 1, 2) * 100
+    first = session.run(a)
+    session.run(b)
+    for again, before in zip(session.run(a), first, strict=True):
+        assert np.array_equal(again, before)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_session_is_shared_by_threads(threads):
+    graph = residual_network(2)
+    session = Session(graph, threads=threads)
+    inputs = [images(graph, 1 + i % 3, i) for i in range(8)]
+    expected = [session.run(x) for x in inputs]
+    failures = []
+
+    def work(offset: int) -> None:
+        for i in range(40):
+            k = (i + offset) % len(inputs)
+            for a, e in zip(session.run(inputs[k]), expected[k], strict=True):
+                if not np.array_equal(a, e):
+                    failures.append(k)
+
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for w in workers:
+        w.start()
+    for w in workers:
+        w.join()
+    assert not failures
