@@ -28,7 +28,8 @@ class LayerSummary:
         zero_slices: How many of them are all zero.
         parameters: Weights and biases.
         macs: Multiply-accumulates for one image.
-        macs_left: Those that remain when zero slices are skipped.
+        macs_left: Those that remain when zero slices are skipped. Where g does not divide the
+            channels of a pointwise layer, an upper bound: each nonzero slice counts g of them.
     """
 
     name: str
@@ -147,11 +148,8 @@ def _layer(node: Node, op: Conv2d | Linear, info: WeightInfo, output: Shape) -> 
     area = 1
     for size in output[1:]:
         area *= size
-    # A pointwise slice counts all of its channels, those that only fill the last slice up included,
-    # because a kernel that works by slices multiplies them too.
-    taps = info.shape[2] if not info.dense else 1
-    if not is_pointwise(op):
-        taps = weights // info.slices
+    g = 1 if info.dense else info.shape[2]
+    taps = g if is_pointwise(op) else weights // info.slices
     return LayerSummary(
         name=node.name,
         op=type(op).__name__,
