@@ -1,8 +1,8 @@
 # `make help` lists the targets. Everything is installed into VENV, which is made when missing: a new
 # machine needs Python 3.11 or newer, a C++ compiler and make.
 #
-# On PyPI, torch for Linux is a CUDA build of several gigabytes. For the CPU build, add torch's own
-# index:  make test PIP_ARGS='--extra-index-url https://download.pytorch.org/whl/cpu'
+# On PyPI, torch for Linux is a CUDA build of several gigabytes. For the CPU build, name the index of
+# CPU builds that torch's own install page gives:  make test PIP_ARGS='--extra-index-url URL'
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv

@@ -35,9 +35,9 @@ def add_parser(subparsers: argparse._SubParsersAction[CommandParser]) -> None:
     parser.add_argument(
         "--side-bits",
         type=int,
-        default=12,
+        default=14,
         metavar="N",
-        help="significant bits of the scales and biases; 0 keeps them float32 (default: 12)",
+        help="significant bits of the scales and biases; 0 keeps them float32 (default: 14)",
     )
     parser.set_defaults(run=run)
 
