@@ -14,8 +14,8 @@
 
 namespace lnx {
 
-// A sparse convolution over `in`: an activation, or the planes that `stage` made of one. All but the
-// 3x3 kernels for stride 2 read it with stride 1, and its rows have the output's row stride.
+// A sparse convolution over `in`: an activation, or the planes that `stage` made of one. All but
+// the 3x3 kernels for stride 2 read it with stride 1, and its rows have the output's row stride.
 //
 // Slices are stored by channel block, in it by unit (a filter, or a block of filters), in it by
 // channel: those of unit u in block b are ptr[b * units + u] up to ptr[b * units + u + 1].
@@ -35,8 +35,8 @@ struct ConvArgs {
   int row_stride;  // floats; of the input too, unless in_row_stride differs (3x3 with stride 2)
   int in_row_stride;
   bool zero_sides;  // row kernels: padding is 1, and columns beside the image are not in memory
-  int tile_rows;   // rows a tile (row kernels only)
-  int tile;        // vectors a tile; of each row in row kernels
+  int tile_rows;    // rows a tile (row kernels only)
+  int tile;         // vectors a tile; of each row in row kernels
   float* out;
   int64_t out_stride;     // floats between channels of `out` and of `residual`
   const float* residual;  // added before the ReLU, or null
@@ -62,6 +62,7 @@ struct StageArgs {
   int64_t out_stride;    // floats between channels
   int64_t plane_stride;  // floats between planes
   int rows, width, row_stride;
+  bool padded;     // whether columns outside of the input are read
   float* row;      // one row of the input between margins of zeros, which stand for the padding
   int64_t margin;  // floats before it
 };

@@ -112,8 +112,8 @@ void Network::add_conv(const ConvSpec& s, const SliceShape& shape, const PackedS
   if (s.staged) {
     state.scratch_floats = std::max(state.scratch_floats, stage_floats(s) + 64);
   } else {
-    const bool own_sides = w.padding_w == 1 && s.kernel != ConvKernel::kFlat &&
-                           s.kernel != ConvKernel::kFlatBlocked;
+    const bool own_sides =
+        w.padding_w == 1 && s.kernel != ConvKernel::kFlat && s.kernel != ConvKernel::kFlatBlocked;
     state.check(own_sides || s.in.row_stride - s.in.width >= w.padding_w,
                 "padding is wider than the gap");
     state.check(direct2 ? stride2

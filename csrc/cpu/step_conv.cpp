@@ -93,6 +93,7 @@ class ConvStep : public Step {
     values_ = aligned_copy(tiled.values);
     blocks_ = tiled.blocks;
     units_ = tiled.units;
+    any_slices_ = !tiled.channel.empty();
     share_units(tiled, threads);
     if (spec.staged) {
       const Window& w = spec.window;
@@ -129,8 +130,10 @@ class ConvStep : public Step {
     const float* in = frame.arena + spec_.in.offset;
     int64_t channel_stride = spec_.in.channel_stride;
     if (spec_.staged) {
-      run_stage(frame);
-      frame.wait();
+      if (any_slices_) {
+        run_stage(frame);
+        frame.wait();
+      }
       in = frame.scratch;
       channel_stride = stage_.channel_stride;
     }
@@ -199,6 +202,8 @@ class ConvStep : public Step {
     a.rows = stage_.rows;
     a.width = spec_.out.width;
     a.row_stride = spec_.out.row_stride;
+    const int last = (spec_.out.width - 1) * a.stride_w;
+    a.padded = stage_.shifts.front() < 0 || last + stage_.shifts.back() >= in.width;
     a.row = rows_.data() + frame.worker * row_floats_;
     a.margin = margin_;
     const Range channels(in.channels, frame);
@@ -214,6 +219,7 @@ class ConvStep : public Step {
   AlignedBuffer<uint16_t> channel_;
   AlignedBuffer<float> values_;
   int blocks_ = 0, units_ = 0;
+  bool any_slices_ = false;
   std::vector<int> share_;
   int64_t margin_ = 0, row_floats_ = 0;
   mutable AlignedBuffer<float> rows_;  // staging: a row for each thread

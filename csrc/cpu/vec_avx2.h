@@ -47,6 +47,14 @@ LNX_INLINE Vec odd(Vec a, Vec b) {
   const __m256d mixed = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0xDD));
   return _mm256_castpd_ps(_mm256_permute4x64_pd(mixed, 0xD8));
 }
+LNX_INLINE Vec load4(const float* p) {
+  const __m128 four = _mm_loadu_ps(p);
+  return _mm256_set_m128(four, four);
+}
+template <int i>
+LNX_INLINE Vec splat(Vec four) {
+  return _mm256_permute_ps(four, i * 0x55);
+}
 LNX_INLINE Vec keep(Vec v, const uint8_t* mask, uint64_t p) {
   const __m256i bit = _mm256_set_epi32(128, 64, 32, 16, 8, 4, 2, 1);
   const __m256i bits = _mm256_and_si256(_mm256_set1_epi32(mask[p / 8]), bit);

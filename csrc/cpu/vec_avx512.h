@@ -64,9 +64,14 @@ LNX_INLINE Vec even(Vec a, Vec b) {
 }
 // Lanes 1, 3, 5, ... of them.
 LNX_INLINE Vec odd(Vec a, Vec b) {
-  const __m512i index =
-      _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+  const __m512i index = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
   return _mm512_permutex2var_ps(a, index, b);
+}
+// Four floats from memory, and one of them in every lane: one load for four weights.
+LNX_INLINE Vec load4(const float* p) { return _mm512_broadcast_f32x4(_mm_loadu_ps(p)); }
+template <int i>
+LNX_INLINE Vec splat(Vec four) {
+  return _mm512_permute_ps(four, i * 0x55);
 }
 // Zeroes the lanes whose bit is clear; bit p % 8 of mask[p / 8] belongs to lane 0, and so on. p is
 // a multiple of kLanes.

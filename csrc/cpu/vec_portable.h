@@ -50,6 +50,11 @@ LNX_INLINE Vec all_bits(bool set) {
 LNX_INLINE Vec both(Vec a, Vec b) { return (Vec)((VecInt)a & (VecInt)b); }
 LNX_INLINE Vec even(Vec a, Vec b) { return LNX_SHUFFLE(a, b, 0, 2, 4, 6); }
 LNX_INLINE Vec odd(Vec a, Vec b) { return LNX_SHUFFLE(a, b, 1, 3, 5, 7); }
+LNX_INLINE Vec load4(const float* p) { return load(p); }
+template <int i>
+LNX_INLINE Vec splat(Vec four) {
+  return LNX_SHUFFLE(four, four, i, i, i, i);
+}
 LNX_INLINE Vec keep(Vec v, const uint8_t* mask, uint64_t p) {
   const int32_t bits = mask[p / 8] >> (p % 8);
   const VecInt bit = {1, 2, 4, 8};

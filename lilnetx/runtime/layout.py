@@ -3,9 +3,9 @@
 Image column x is at index x of its row, and the gap after the last column is as wide as the padding
 of the convolutions that need it. The left neighbour of column 0 is then the gap of the row before,
 so that every tap is one flat shift of the plane. (3×3 kernels know the sides of an image, and
-strided convolutions gather their input first: they need no gaps.) All values of one height and width share
-one layout; that keeps additions flat, and lets values reuse each other's memory without clearing
-it: the zeros of one are the zeros of the other.
+strided convolutions gather their input first: they need no gaps.) All values of one height and
+width share one layout; that keeps additions flat, and lets values reuse each other's memory without
+clearing it: the zeros of one are the zeros of the other.
 """
 
 from __future__ import annotations
@@ -30,22 +30,29 @@ class PlaneLayout:
         width: Columns of pixels.
         row_stride: From row to row; a multiple of 16, or 8 where a row fits.
         halo: Rows of zeros above each channel (and so below the one before).
+        side: Columns of padding that flat convolutions read beyond those rows.
     """
 
     height: int
     width: int
     row_stride: int
     halo: int
+    side: int
 
     @property
     def lead(self) -> int:
         """From the start of a channel's memory to its pixel (0, 0)."""
-        return round_up(self.halo * self.row_stride, _VECTOR)
+        return round_up(self.halo * self.row_stride + self.side, _VECTOR)
 
     @property
     def channel_stride(self) -> int:
-        """From channel to channel."""
-        return self.lead + round_up(self.height * self.row_stride, _VECTOR)
+        """From channel to channel.
+
+        Not a multiple of 16 cache lines: the same tile of many channels would fall into a few sets
+        of the first-level cache.
+        """
+        stride = self.lead + round_up(self.height * self.row_stride, _VECTOR)
+        return stride + _VECTOR if stride % (16 * _VECTOR) == 0 else stride
 
     @property
     def gap(self) -> int:
@@ -120,8 +127,9 @@ def plane_layouts(
     for shape in shapes.values():
         if len(shape) == 3:
             _, height, width = shape
-            used = width + gaps.get(width, 0)
+            side = gaps.get(width, 0)
+            used = width + side
             row_stride = 8 if used <= 8 else round_up(used, _VECTOR)
             halo = halos.get((height, width), 0)
-            layouts[height, width] = PlaneLayout(height, width, row_stride, halo)
+            layouts[height, width] = PlaneLayout(height, width, row_stride, halo, side)
     return layouts

@@ -15,8 +15,13 @@ from lilnetx import _core
 from lilnetx.graph.ir import Conv2d
 from lilnetx.runtime.layout import PlaneLayout, knows_sides
 
-# Bytes of input that should stay in the first-level cache while all filters pass over them.
-_TILE_BYTES = 36 * 1024
+# Bytes of input that should stay in a cache while all filters pass over them: flat kernels load a
+# vector for every multiplication and need the first level; row kernels load few and live off the
+# second, which saves them partial sums.
+_FLAT_BYTES = 36 * 1024
+_ROWS_BYTES = 512 * 1024
+# With more vectors a tile, fewer channels would fit, and partial sums would cost more.
+_POINTWISE_TILE = 8
 
 
 @dataclass(frozen=True)
@@ -127,8 +132,10 @@ def _label(p: Problem) -> str:
     return f"gconv{kh}x{kw}{stride}"
 
 
-def _block_channels(p: Problem, bytes_per_channel: int) -> int:
-    return max(8, min(p.op.in_channels, _TILE_BYTES // max(bytes_per_channel, 1)))
+def _block_channels(p: Problem, cache: int, bytes_per_channel: int) -> int:
+    fitting = max(8, cache // bytes_per_channel)
+    blocks = -(-p.op.in_channels // fitting)
+    return -(-p.op.in_channels // blocks)
 
 
 def _rows_choice(p: Problem, name: str, stride: int, reason: str) -> Choice:
@@ -139,7 +146,7 @@ def _rows_choice(p: Problem, name: str, stride: int, reason: str) -> Choice:
     rows = min(traits["rows_tile"] // cols, traits["rows_max"], p.output.height)
     rows = -(-p.output.height // -(-p.output.height // rows))
     bytes_per_channel = (stride * rows + 2) * stride * cols * traits["lanes"] * 4
-    block = _block_channels(p, bytes_per_channel)
+    block = _block_channels(p, _ROWS_BYTES, bytes_per_channel)
     label = _label(p) + "rows"
     return Choice(name, label, False, block, rows, cols, f"{rows}x{cols}", reason)
 
@@ -164,7 +171,7 @@ def _suits_pairs(p: Problem, columns: int) -> bool:
 
 def _pairs_choice(p: Problem, name: str) -> Choice:
     vectors = min(4, p.vectors)
-    block = _block_channels(p, 4 * p.input.channel_stride)
+    block = _block_channels(p, _ROWS_BYTES, 4 * p.input.channel_stride)
     reason = "3x3 to at most 8 columns: two image rows in each vector"
     return Choice(name, _label(p) + "pairs", False, block, 0, vectors, f"{vectors}x1", reason)
 
@@ -181,9 +188,10 @@ def _flat_bytes(p: Problem, tile: int) -> int:
 
 
 def _flat(p: Problem) -> Choice:
-    tiles = -(-p.vectors // p.traits["flat_tile"])
+    most = p.traits["flat_tile"] if p.op.kernel != (1, 1) else _POINTWISE_TILE
+    tiles = -(-p.vectors // most)
     tile = -(-p.vectors // tiles)
-    block = _block_channels(p, _flat_bytes(p, tile))
+    block = _block_channels(p, _FLAT_BYTES, _flat_bytes(p, tile))
     if p.density == 0:
         reason = "every slice is zero: fills in the bias"
     elif p.op.kernel == (1, 1):
@@ -210,7 +218,7 @@ def _suits_flat_blocked(p: Problem) -> bool:
 def _flat_blocked(p: Problem) -> Choice:
     tiles = -(-p.vectors // p.traits["flat_tile_blocked"])
     tile = -(-p.vectors // tiles)
-    block = _block_channels(p, _flat_bytes(p, tile))
+    block = _block_channels(p, _FLAT_BYTES, _flat_bytes(p, tile))
     shape = f"{tile}x{p.traits['filter_block']}"
     reason = f"{p.density:.0%} of the slices left: filters in blocks share each load"
     return Choice("flat_blocked", _label(p) + "blocked", p.staged, block, 0, tile, shape, reason)

@@ -21,34 +21,49 @@ void rows3x3_block(const ConvArgs& args, const Block& b) {
   const int64_t step = a.in_row_stride;
   const float* in = b.in + a.taps[1];  // the centre column of the uppermost row of taps
   const Vec left_edge = all_bits(!b.leftmost), right_edge = all_bits(!b.rightmost);
-  for_each_unit<1>(a, b, 9, [&](const Tile& t, const uint16_t* channel, const float* values,
-                                uint32_t n) LNX_LAMBDA {
-    Vec acc[kRows * kCols];
-    begin_tile<kRows, kCols>(a, t, a.row_stride, acc);
-    for (uint32_t k = 0; k < n; ++k, values += 9) {
-      const float* x = in + channel[k] * a.channel_stride;
-      Vec w[9];
-      LNX_UNROLL for (int i = 0; i < 9; ++i) w[i] = set1(values[i]);
-      LNX_UNROLL for (int r = 0; r < kRows + 2; ++r) {
-        const float* row = x + r * step;
-        Vec prev = kFull ? zero() : both(load(row - kLanes), left_edge);
-        Vec cur = load(row);
-        LNX_UNROLL for (int v = 0; v < kCols; ++v) {
-          Vec next = kFull && v + 1 == kCols ? zero() : load(row + (v + 1) * kLanes);
-          if (!kFull && v + 1 == kCols) next = both(next, right_edge);
-          const Vec shifted[3] = {left(prev, cur), cur, right(cur, next)};
-          LNX_UNROLL for (int kx = 0; kx < 3; ++kx) LNX_UNROLL for (int ky = 0; ky < 3; ++ky) {
-            const int o = r - ky;
-            if (o >= 0 && o < kRows)
-              acc[o * kCols + v] = fma(w[ky * 3 + kx], shifted[kx], acc[o * kCols + v]);
+  // At the sides of the image there may be another value's memory: not read, though it would not
+  // count.
+  const int64_t before = b.leftmost ? 0 : -kLanes, after = b.rightmost ? 0 : kCols * kLanes;
+  for_each_unit<1>(
+      a, b, 9,
+      [&](const Tile& t, const uint16_t* channel, const float* values, uint32_t n) LNX_LAMBDA {
+        Vec acc[kRows * kCols];
+        begin_tile<kRows, kCols>(a, t, a.row_stride, acc);
+        for (uint32_t k = 0; k < n; ++k, values += 9) {
+          const float* x = in + channel[k] * a.channel_stride;
+          Vec w[9];
+          LNX_UNROLL
+          for (int i = 0; i < 9; ++i) w[i] = set1(values[i]);
+          LNX_UNROLL
+          for (int r = 0; r < kRows + 2; ++r) {
+            const float* row = x + r * step;
+            Vec prev = kFull ? zero() : both(load(row + before), left_edge);
+            Vec cur = load(row);
+            LNX_UNROLL
+            for (int v = 0; v < kCols; ++v) {
+              Vec next = zero();
+              if (v + 1 < kCols) {
+                next = load(row + (v + 1) * kLanes);
+              } else if (!kFull) {
+                next = both(load(row + after), right_edge);
+              }
+              const Vec shifted[3] = {left(prev, cur), cur, right(cur, next)};
+              LNX_UNROLL
+              for (int kx = 0; kx < 3; ++kx) {
+                LNX_UNROLL
+                for (int ky = 0; ky < 3; ++ky) {
+                  const int o = r - ky;
+                  if (o >= 0 && o < kRows)
+                    acc[o * kCols + v] = fma(w[ky * 3 + kx], shifted[kx], acc[o * kCols + v]);
+                }
+              }
+              prev = cur;
+              cur = next;
+            }
           }
-          prev = cur;
-          cur = next;
         }
-      }
-    }
-    end_tile<kRows, kCols>(a, t, a.row_stride, acc);
-  });
+        end_tile<kRows, kCols>(a, t, a.row_stride, acc);
+      });
 }
 
 // Stride 2, padding 1 at the left. Each row of input is loaded once and split into its even columns
@@ -60,34 +75,43 @@ void rows3x3s2_block(const ConvArgs& args, const Block& b) {
   const int64_t step = a.in_row_stride;
   const float* in = b.in + a.taps[1];
   const Vec left_edge = all_bits(!b.leftmost);
-  for_each_unit<1>(a, b, 9, [&](const Tile& t, const uint16_t* channel, const float* values,
-                                uint32_t n) LNX_LAMBDA {
-    Vec acc[kRows * kCols];
-    begin_tile<kRows, kCols>(a, t, a.row_stride, acc);
-    for (uint32_t k = 0; k < n; ++k, values += 9) {
-      const float* x = in + channel[k] * a.channel_stride;
-      Vec w[9];
-      LNX_UNROLL for (int i = 0; i < 9; ++i) w[i] = set1(values[i]);
-      LNX_UNROLL for (int r = 0; r < 2 * kRows + 1; ++r) {
-        const float* row = x + r * step;
-        Vec before = zero();
-        if (!kFull)
-          before = both(odd(load(row - 2 * kLanes), load(row - kLanes)), left_edge);
-        LNX_UNROLL for (int v = 0; v < kCols; ++v) {
-          const Vec low = load(row + 2 * v * kLanes), high = load(row + (2 * v + 1) * kLanes);
-          const Vec right_taps = odd(low, high);
-          const Vec under[3] = {left(before, right_taps), even(low, high), right_taps};
-          LNX_UNROLL for (int kx = 0; kx < 3; ++kx) LNX_UNROLL for (int ky = 0; ky < 3; ++ky) {
-            const int o = r - ky;
-            if (o % 2 == 0 && o >= 0 && o / 2 < kRows)
-              acc[o / 2 * kCols + v] = fma(w[ky * 3 + kx], under[kx], acc[o / 2 * kCols + v]);
+  const int64_t before = b.leftmost ? 0 : -2 * kLanes;
+  for_each_unit<1>(
+      a, b, 9,
+      [&](const Tile& t, const uint16_t* channel, const float* values, uint32_t n) LNX_LAMBDA {
+        Vec acc[kRows * kCols];
+        begin_tile<kRows, kCols>(a, t, a.row_stride, acc);
+        for (uint32_t k = 0; k < n; ++k, values += 9) {
+          const float* x = in + channel[k] * a.channel_stride;
+          Vec w[9];
+          LNX_UNROLL
+          for (int i = 0; i < 9; ++i) w[i] = set1(values[i]);
+          LNX_UNROLL
+          for (int r = 0; r < 2 * kRows + 1; ++r) {
+            const float* row = x + r * step;
+            Vec last = zero();
+            if (!kFull)
+              last = both(odd(load(row + before), load(row + before + kLanes)), left_edge);
+            LNX_UNROLL
+            for (int v = 0; v < kCols; ++v) {
+              const Vec low = load(row + 2 * v * kLanes), high = load(row + (2 * v + 1) * kLanes);
+              const Vec right_taps = odd(low, high);
+              const Vec under[3] = {left(last, right_taps), even(low, high), right_taps};
+              LNX_UNROLL
+              for (int kx = 0; kx < 3; ++kx) {
+                LNX_UNROLL
+                for (int ky = 0; ky < 3; ++ky) {
+                  const int o = r - ky;
+                  if (o % 2 == 0 && o >= 0 && o / 2 < kRows)
+                    acc[o / 2 * kCols + v] = fma(w[ky * 3 + kx], under[kx], acc[o / 2 * kCols + v]);
+                }
+              }
+              last = right_taps;
+            }
           }
-          before = right_taps;
         }
-      }
-    }
-    end_tile<kRows, kCols>(a, t, a.row_stride, acc);
-  });
+        end_tile<kRows, kCols>(a, t, a.row_stride, acc);
+      });
 }
 
 template <template <int, int, bool> class Kernel, int kCols, bool kFull, int... kIndex>
@@ -132,7 +156,7 @@ static void for_each_row_tile(const ConvArgs& a, int begin, int end) {
       const int64_t from = split(vectors, col_tiles, j);
       const int cols = static_cast<int>(split(vectors, col_tiles, j + 1) - from);
       const BlockFn fn = a.zero_sides && col_tiles == 1 ? pick_tile<Kernel, true>(rows, cols)
-                                                      : pick_tile<Kernel, false>(rows, cols);
+                                                        : pick_tile<Kernel, false>(rows, cols);
       run_tile(a, fn, kStride * (top * a.in_row_stride + from * kLanes),
                top * a.row_stride + from * kLanes, begin, end, a.zero_sides && j == 0,
                a.zero_sides && j == col_tiles - 1);

@@ -35,12 +35,15 @@ template <int kRows>
 LNX_INLINE void linear_rows(const LinearArgs& a, int f) {
   const float* w = a.values + f * a.columns;
   Vec acc[kRows];
-  LNX_UNROLL for (int r = 0; r < kRows; ++r) acc[r] = zero();
+  LNX_UNROLL
+  for (int r = 0; r < kRows; ++r) acc[r] = zero();
   for (int64_t c = 0; c < a.columns; c += kLanes) {
     const Vec x = load(a.x + c);
-    LNX_UNROLL for (int r = 0; r < kRows; ++r) acc[r] = fma(load(w + r * a.columns + c), x, acc[r]);
+    LNX_UNROLL
+    for (int r = 0; r < kRows; ++r) acc[r] = fma(load(w + r * a.columns + c), x, acc[r]);
   }
-  LNX_UNROLL for (int r = 0; r < kRows; ++r) a.y[f + r] = linear_end(a, f + r, sum(acc[r]));
+  LNX_UNROLL
+  for (int r = 0; r < kRows; ++r) a.y[f + r] = linear_end(a, f + r, sum(acc[r]));
 }
 
 static void linear_dense(const LinearArgs& a, int begin, int end) {

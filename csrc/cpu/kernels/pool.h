@@ -87,8 +87,10 @@ static void global_average(const float* in, int64_t in_stride, int64_t count, in
     const float* x = in + c * in_stride;
     Vec acc[4] = {zero(), zero(), zero(), zero()};
     int64_t i = 0;
-    for (; i + 4 * kLanes <= count; i += 4 * kLanes)
-      LNX_UNROLL for (int v = 0; v < 4; ++v) acc[v] = add(acc[v], load(x + i + v * kLanes));
+    for (; i + 4 * kLanes <= count; i += 4 * kLanes) {
+      LNX_UNROLL
+      for (int v = 0; v < 4; ++v) acc[v] = add(acc[v], load(x + i + v * kLanes));
+    }
     for (; i < count; i += kLanes) acc[0] = add(acc[0], load(x + i));
     out[c * out_stride] =
         sum(add(add(acc[0], acc[1]), add(acc[2], acc[3]))) / static_cast<float>(pixels);

@@ -25,7 +25,7 @@ LNX_INLINE void stage_row(const StageArgs& a, const float* row, int shift, float
 }
 
 static void stage(const StageArgs& a, int begin, int end) {
-  float* row = a.row + a.margin;  // the margins at both sides of it stay zero
+  float* padded_row = a.row + a.margin;  // the margins at both sides of it stay zero
   for (int c = begin; c < end; ++c) {
     const float* in = a.in + c * a.in_stride;
     for (int i = 0; i < a.num_phases; ++i) {
@@ -33,7 +33,11 @@ static void stage(const StageArgs& a, int begin, int end) {
       for (int j = 0; j < a.rows; ++j) {
         const int64_t y = static_cast<int64_t>(j + a.first_row) * a.stride_h + a.phases[i];
         const bool inside = y >= 0 && y < a.in_height;
-        if (inside) std::memcpy(row, in + y * a.in_row_stride, sizeof(float) * a.in_width);
+        const float* row = in + y * a.in_row_stride;
+        if (inside && a.padded) {
+          std::memcpy(padded_row, row, sizeof(float) * a.in_width);
+          row = padded_row;
+        }
         for (int s = 0; s < a.num_shifts; ++s) {
           float* out = planes + s * a.plane_stride + static_cast<int64_t>(j) * a.row_stride;
           if (inside) {

@@ -41,12 +41,16 @@ LNX_INLINE void begin_tile(const ConvArgs& a, const Tile& t, int64_t step,
                            Vec (&acc)[kRows * kCols]) {
   if (t.first) {
     const Vec bias = set1(a.bias[t.filter]);
-    LNX_UNROLL for (int i = 0; i < kRows * kCols; ++i) acc[i] = bias;
+    LNX_UNROLL
+    for (int i = 0; i < kRows * kCols; ++i) acc[i] = bias;
     return;
   }
   const float* out = a.out + t.filter * a.out_stride + t.position;
-  LNX_UNROLL for (int r = 0; r < kRows; ++r) LNX_UNROLL for (int v = 0; v < kCols; ++v)
-      acc[r * kCols + v] = load(out + r * step + v * kLanes);
+  LNX_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    LNX_UNROLL
+    for (int v = 0; v < kCols; ++v) acc[r * kCols + v] = load(out + r * step + v * kLanes);
+  }
 }
 
 template <int kRows, int kCols>
@@ -58,27 +62,39 @@ LNX_INLINE void end_tile(const ConvArgs& a, const Tile& t, int64_t step,
     const int64_t rest = kLanes < 8 ? t.position % 8 : 0;
     if (a.residual) {
       const float* residual = a.residual + start;
-      LNX_UNROLL for (int r = 0; r < kRows; ++r) LNX_UNROLL for (int v = 0; v < kCols; ++v)
+      LNX_UNROLL
+      for (int r = 0; r < kRows; ++r) {
+        LNX_UNROLL
+        for (int v = 0; v < kCols; ++v)
           acc[r * kCols + v] = add(acc[r * kCols + v], load(residual + r * step + v * kLanes));
+      }
     }
     if (a.relu) {
-      LNX_UNROLL for (int i = 0; i < kRows * kCols; ++i) acc[i] = max(zero(), acc[i]);
+      LNX_UNROLL
+      for (int i = 0; i < kRows * kCols; ++i) acc[i] = max(zero(), acc[i]);
     }
-    LNX_UNROLL for (int r = 0; r < kRows; ++r) LNX_UNROLL for (int v = 0; v < kCols; ++v)
+    LNX_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      LNX_UNROLL
+      for (int v = 0; v < kCols; ++v)
         acc[r * kCols + v] = keep(acc[r * kCols + v], mask, rest + r * step + v * kLanes);
+    }
   }
   float* out = a.out + start;
-  LNX_UNROLL for (int r = 0; r < kRows; ++r) LNX_UNROLL for (int v = 0; v < kCols; ++v)
-      store(out + r * step + v * kLanes, acc[r * kCols + v]);
+  LNX_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    LNX_UNROLL
+    for (int v = 0; v < kCols; ++v) store(out + r * step + v * kLanes, acc[r * kCols + v]);
+  }
 }
 
 // One channel block over one tile.
 struct Block {
-  const float* in;      // the input at the tile's position, in the block's first channel
-  const uint32_t* ptr;  // where each unit's slices begin; one more entry than units
-  int64_t position;     // of the tile in the output
-  int begin, end;       // units to compute
-  bool first, last;     // among the channel blocks
+  const float* in;           // the input at the tile's position, in the block's first channel
+  const uint32_t* ptr;       // where each unit's slices begin; one more entry than units
+  int64_t position;          // of the tile in the output
+  int begin, end;            // units to compute
+  bool first, last;          // among the channel blocks
   bool leftmost, rightmost;  // whether the columns beside the tile are outside of the image
 };
 
@@ -92,8 +108,7 @@ LNX_INLINE void for_each_unit(const ConvArgs& a, const Block& b, int64_t slice_f
   for (int u = b.begin; u < b.end; ++u) {
     const uint32_t next = b.ptr[u + 1];
     const Tile t{u * kFiltersPerUnit, b.position, b.first, b.last};
-    if (next != k || b.first || b.last)
-      fn(t, a.channel + k, a.values + k * slice_floats, next - k);
+    if (next != k || b.first || b.last) fn(t, a.channel + k, a.values + k * slice_floats, next - k);
     k = next;
   }
 }
