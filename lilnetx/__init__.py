@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lilnetx.format import read_lnx, write_lnx
     from lilnetx.graph.ir import Graph
     from lilnetx.nn import SparseConv2d, sparsify
-    from lilnetx.packing import pack
+    from lilnetx.packing.pack import pack
     from lilnetx.runtime import Session
     from lilnetx.train import CompressionHandle, compress
 

@@ -91,3 +91,7 @@ class UsageError(LilnetxError):
 
 class OutputError(LilnetxError):
     """A result could not be written (full disk, no permission, missing folder)."""
+
+
+class WrongResultError(LilnetxError):
+    """A computed result is further from the reference than is accepted."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lilnetx.errors import MissingExtraError, UnsupportedOperatorError
+from lilnetx.errors import InputError, MissingExtraError, UnsupportedOperatorError
 from lilnetx.graph.ir import Conv2d, DenseWeight, Graph, Linear, Node, Op
 from lilnetx.graph.shapes import infer_shapes
 
@@ -42,6 +42,7 @@ def from_torch(model: torch.nn.Module, input_shape: tuple[int, ...]) -> Graph:
         The graph, checked by shape inference.
 
     Raises:
+        InputError: The model cannot be evaluated on an input of this shape.
         UnsupportedOperatorError: The model cannot be traced, or holds an operator or a batch norm
             that the graph cannot express; the message names the layer.
         MissingExtraError: torch is not installed.
@@ -96,18 +97,26 @@ def _export(model: torch.nn.Module, input_shape: tuple[int, ...]) -> ExportedPro
 
     dtype = next((p.dtype for p in model.parameters()), torch.float32)
     example = torch.zeros((_BATCH, *input_shape), dtype=dtype)
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # torch's own, about torch's own code
+    shown = f"{type(model).__name__} on an input of {tuple(example.shape)}"
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # torch's own, about torch's own code
+        try:
+            # Tracing would bury what is wrong with the shape under pages of its own.
+            model(example)
+        except Exception as error:
+            raise InputError(f"cannot evaluate {shown}: {_first_line(error)}") from error
+        try:
             exported = torch.export.export(model, (example,), strict=False)
             program: ExportedProgram = exported.run_decompositions({})
-            return program
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise UnsupportedOperatorError(
-            f"torch.export cannot trace {type(model).__name__} on an input of "
-            f"({_BATCH}, {', '.join(map(str, input_shape))}): {reason}"
-        ) from error
+        except Exception as error:
+            raise UnsupportedOperatorError(
+                f"torch.export cannot trace {shown}: {_first_line(error)}"
+            ) from error
+    return program
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__
 
 
 class Draft:

@@ -38,7 +38,8 @@ def snap(values: NDArray[np.floating], side_bits: int) -> NDArray[np.float32]:
     if np.abs(integers).max() >= 2**side_bits:  # rounded up past the last bit
         shift -= 1
         integers = np.rint(np.ldexp(values.astype(np.float64), shift))
-    return np.ldexp(integers, -shift).astype(np.float32)
+    # Small negative values round to minus zero, which no fixed-point integer stands for.
+    return np.ldexp(integers + 0.0, -shift).astype(np.float32)
 
 
 __all__ = ["MAX_SIDE_BITS", "snap"]

@@ -39,12 +39,12 @@ class TrainConfig:
     network: str = "resnet20"
     data: str = "fashion-mnist"
     width: int = 16
-    epochs: int = 30
+    epochs: int = 40
     batch_size: int = 128
     learning_rate: float = 0.0015
     warmup: float = 0.1
-    rate: float = 1.0
-    slices: float = 0.25
+    rate: float = 0.5
+    slices: float = 0.3
     slice_norm: float = 2.0
     l2: float = 0.0
     cost_weighted: bool = True

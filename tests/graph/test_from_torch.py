@@ -12,7 +12,7 @@ import torch_networks  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from lilnetx.errors import UnsupportedOperatorError, UsageError  # noqa: E402
+from lilnetx.errors import InputError, UnsupportedOperatorError, UsageError  # noqa: E402
 from lilnetx.graph.from_torch import from_torch  # noqa: E402
 from lilnetx.graph.ir import AvgPool2d, Conv2d, DenseWeight, Flatten, Graph, MaxPool2d, Node, Relu  # noqa: E402
 from lilnetx.graph.shapes import infer_shapes  # noqa: E402
@@ -237,7 +237,6 @@ UNSUPPORTED = {
         "layer '1'",
     ),
     "control-flow": (Call(lambda m, x: x if x.sum() > 0 else x.relu()), "torch.export cannot"),
-    "two-inputs": (Call(lambda m, x, y: x + y), "torch.export cannot|index"),
     "constant-output": (Call(lambda m, x: (x.relu(), torch.ones(2, 3))), "not depend on the input"),
 }
 
@@ -247,6 +246,15 @@ def test_unsupported(name):
     model, message = UNSUPPORTED[name]
     with pytest.raises(UnsupportedOperatorError, match=message):
         from_torch(model, (3, 8, 8))
+
+
+def test_an_input_that_the_model_cannot_take(capfd):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(10, 2))
+    with pytest.raises(InputError, match=r"Sequential on an input of \(2, 3, 8, 8\)"):
+        from_torch(network, (3, 8, 8))
+    with pytest.raises(InputError, match="missing 1 required positional argument"):
+        from_torch(nn.Bilinear(3, 3, 3), (3,))
+    assert capfd.readouterr().err == ""
 
 
 POOLS = [

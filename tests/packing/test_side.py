@@ -27,6 +27,12 @@ def test_grid_and_error(bits, magnitude):
     np.testing.assert_array_equal(snap(snapped, bits), snapped)
 
 
+def test_small_negative_values_become_plain_zero():
+    snapped = snap(np.array([1.0, -1e-9], np.float32), 8)
+    assert snapped[1] == 0
+    assert not np.signbit(snapped[1])
+
+
 def test_zero_bits_keep_float32():
     values = np.array([0.1, -3.3, 0], np.float64)
     np.testing.assert_array_equal(snap(values, 0), values.astype(np.float32))

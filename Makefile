@@ -1,0 +1,73 @@
+# `make help` lists the targets. Everything is installed into VENV, which is made when missing: a new
+# machine needs Python 3.11 or newer, a C++ compiler and make.
+#
+# On PyPI, torch for Linux is a CUDA build of several gigabytes. For the CPU build, name the index of
+# CPU builds that torch's own install page gives:  make test PIP_ARGS='--extra-index-url URL'
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+PIP_ARGS ?=
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+
+BIN := $(abspath $(VENV))/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet $(PIP_ARGS)
+EXTRAS := train bench export dev $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),triton)
+SOURCES := setup.py pyproject.toml CMakeLists.txt $(shell find lilnetx kernels csrc -type f \
+	-not -name '*.pyc' -not -name '*.so')
+CXX_SOURCES := $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.inc')
+READY := $(VENV)/.ready
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## build the package and install it, with all extras, into VENV (.venv)
+
+demo: $(INSTALLED) ## time the shipped model against dense engines, layer by layer and as a whole
+	$(BIN)/lilnetx-bench $(BENCH_ARGS)
+
+test: $(INSTALLED) ## run all tests against the installed package (PYTEST_ARGS='-k name' for some)
+	LILNETX_TEST_INSTALLED=1 $(BIN)/pytest $(PYTEST_ARGS)
+
+lint: $(READY) ## check style and types: ruff, mypy, clang-format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $(CXX_SOURCES)
+
+format: $(READY) ## format all sources in place
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CXX_SOURCES)
+
+bench: $(INSTALLED) ## time the kernels, layer shape by layer shape
+	$(BIN)/pytest benchmarks/bench_*.py --benchmark-only $(PYTEST_ARGS)
+
+clean: ## remove VENV and everything that was built
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Third-party packages, the build's own among them, so that the package itself builds without a
+# temporary environment and recompiles only what changed.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "PYTHON must be 3.11 or newer")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -c 'import sys, tomllib; \
+	project = tomllib.load(open("pyproject.toml", "rb")); \
+	extras = project["project"]["optional-dependencies"]; \
+	print(*project["build-system"]["requires"], *project["project"]["dependencies"], \
+	*(line for name in sys.argv[1:] for line in extras[name]), sep="\n")' \
+	$(EXTRAS) > $(VENV)/requirements.txt
+	$(PIP) -c constraints.txt -r $(VENV)/requirements.txt
+	touch $@
+
+# An ordinary install, as a user gets it: tests must not find the source folder by accident. Staged
+# Python files of an earlier build are dropped, or deleted modules would be installed again.
+$(INSTALLED): $(READY) $(SOURCES)
+	rm -rf build/lib* build/bdist*
+	PATH="$(BIN):$$PATH" $(PIP) --no-deps --no-build-isolation --force-reinstall .
+	touch $@

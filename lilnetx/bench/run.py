@@ -1,0 +1,310 @@
+"""One benchmark: load, check, time by layer, time beside the dense engines."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lilnetx import __version__
+from lilnetx.bench.contenders import (
+    Contender,
+    check_names,
+    default_contenders,
+    make_contender,
+)
+from lilnetx.bench.machine import describe_machine, installed_versions
+from lilnetx.bench.timing import Timing, alternate, time_once
+from lilnetx.errors import UsageError, WrongResultError
+from lilnetx.graph.cost import layer_stats
+from lilnetx.graph.ir import Graph
+from lilnetx.reference.ops import run as run_reference
+from lilnetx.runtime import Session
+
+SHIPPED_MODEL = "resnet20-fashion-mnist.lnx"
+# Largest accepted difference to the float64 reference, relative to its largest value: ours, and
+# that of other engines, which may use fast convolution algorithms.
+MAX_REL_ERROR = 1e-4
+MAX_REL_ERROR_OTHERS = 1e-3
+
+_LOADS = 3
+_PROFILE_REPEATS = 20
+# In several threads, a pause before each contender lets the threads of the one before fall asleep.
+_REST_MS = 10.0
+
+
+@dataclass(frozen=True)
+class BenchmarkOptions:
+    """How to benchmark.
+
+    Attributes:
+        batch: Images in a call.
+        threads: Threads of every contender.
+        against: Names of contenders; None for the usual ones that are installed.
+        seconds: Time for the whole-network comparison.
+        isa: Instruction set to force, or None for the best.
+        cores: Cores to stay on, or None.
+        seed: Of the random input.
+    """
+
+    batch: int = 1
+    threads: int = 1
+    against: tuple[str, ...] | None = None
+    seconds: float = 5.0
+    isa: str | None = None
+    cores: tuple[int, ...] | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One step of the plan.
+
+    Attributes:
+        name: Name of the node.
+        kernel: Kernel that the plan chose.
+        shape: Of what goes in and comes out for one image.
+        density: Share of slices that are not zero; None for steps without weights.
+        ms: Median milliseconds.
+        gflops: Dense-equivalent: operations of the dense layer by our time; None without weights.
+        share: Of the sum over all steps, 0 to 1.
+    """
+
+    name: str
+    kernel: str
+    shape: str
+    density: float | None
+    ms: float
+    gflops: float | None
+    share: float
+
+
+@dataclass(frozen=True)
+class ContenderRow:
+    """One contender's times for the whole network, in milliseconds a call."""
+
+    name: str
+    precision: str
+    version: str
+    settings: str
+    timing: Timing
+
+
+@dataclass(frozen=True)
+class Report:
+    """A finished benchmark.
+
+    Attributes:
+        file: Path of the file.
+        file_bytes: Its size.
+        synthetic: Whether its weights are random.
+        batch: Images in a call.
+        threads: Threads of every contender.
+        isa: Instruction set in use.
+        input_shape: Of one image.
+        max_rel_error: Largest difference to the float64 reference, relative to its largest value.
+        load_ms: Reading, decoding and planning, from the file; median of three.
+        contenders: Ours first.
+        layers: In execution order.
+        machine: See :func:`~lilnetx.bench.machine.describe_machine`.
+        versions: See :func:`~lilnetx.bench.machine.installed_versions`.
+        command: The command line.
+    """
+
+    file: str
+    file_bytes: int
+    synthetic: bool
+    batch: int
+    threads: int
+    isa: str
+    input_shape: tuple[int, ...]
+    max_rel_error: float
+    load_ms: float
+    contenders: tuple[ContenderRow, ...]
+    layers: tuple[LayerRow, ...]
+    machine: dict[str, object]
+    versions: dict[str, str]
+    command: str
+
+    @property
+    def best_dense_fp32(self) -> ContenderRow | None:
+        """The fastest dense float32 contender, if there was any."""
+        dense = [row for row in self.contenders[1:] if row.precision == "fp32"]
+        return min(dense, key=lambda row: row.timing.median_ms, default=None)
+
+    @property
+    def speedup_vs_best_dense_fp32(self) -> float | None:
+        """How many times as fast as that one the file runs; None without any."""
+        best = self.best_dense_fp32
+        if best is None:
+            return None
+        return best.timing.median_ms / self.contenders[0].timing.median_ms
+
+
+def run_benchmark(
+    path: Path | None,
+    options: BenchmarkOptions,
+    *,
+    command: str = "",
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> Report:
+    """Benchmark a ``.lnx`` file.
+
+    Args:
+        path: The file, or None for the model that comes with the package.
+        options: How.
+        command: Command line to record.
+        on_stage: Told what is being done, before it is done.
+
+    Raises:
+        LnxFormatError: The file is damaged.
+        UsageError: Unknown contender or core, or no model in the package.
+        MissingExtraError: A contender that was asked for is not installed.
+        WrongResultError: An output is wrong, so nothing was timed.
+    """
+    names = default_contenders() if options.against is None else options.against
+    check_names(names)
+    if options.cores is not None:
+        _pin(options.cores)
+    with _file_or_shipped(path) as file:
+        on_stage("loading the file")
+        session, load_ms = _load(file, options)
+        graph: Graph = session.graph
+        shape = (options.batch, *graph.input_shape)
+        x = np.random.default_rng(options.seed).standard_normal(shape, dtype=np.float32)
+        others = []
+        for name in names:
+            on_stage(f"preparing {name}")
+            others.append(make_contender(name, graph, x, options.threads))
+        on_stage("checking outputs against the float64 reference")
+        error = _check(session, others, x)
+        on_stage("timing layers")
+        layers = _profile(session, x)
+        on_stage(f"timing the network: {', '.join(['lilnetx', *names])}")
+        calls = {"lilnetx": lambda: session.run(x), **{c.name: c.call for c in others}}
+        timings = alternate(
+            calls,
+            seconds=options.seconds,
+            rest_ms=_REST_MS if options.threads > 1 else 0.0,
+            seed=options.seed,
+        )
+        rows = [
+            ContenderRow("lilnetx", "fp32", __version__, session.isa, timings["lilnetx"]),
+            *(
+                ContenderRow(c.name, c.precision, c.version, c.settings, timings[c.name])
+                for c in others
+            ),
+        ]
+        return Report(
+            file=str(path) if path is not None else SHIPPED_MODEL,
+            file_bytes=file.stat().st_size,
+            synthetic=graph.synthetic,
+            batch=options.batch,
+            threads=options.threads,
+            isa=session.isa,
+            input_shape=tuple(graph.input_shape),
+            max_rel_error=error,
+            load_ms=load_ms,
+            contenders=tuple(rows),
+            layers=layers,
+            machine=describe_machine(),
+            versions=installed_versions(),
+            command=command,
+        )
+
+
+def relative_error(output: NDArray[Any], reference: NDArray[np.float64]) -> float:
+    """Largest difference relative to the reference's largest value; infinity if shapes differ."""
+    if output.shape != reference.shape:
+        return float("inf")
+    scale = max(float(np.abs(reference).max(initial=0.0)), float(np.finfo(np.float32).tiny))
+    return float(np.abs(output - reference).max(initial=0.0)) / scale
+
+
+def _pin(cores: tuple[int, ...]) -> None:
+    if not hasattr(os, "sched_setaffinity"):
+        raise UsageError("--pin is not available on this system")
+    allowed = os.sched_getaffinity(0)
+    if not set(cores) <= allowed:
+        raise UsageError(f"--pin {cores}: this process may use cores {sorted(allowed)}")
+    os.sched_setaffinity(0, cores)
+
+
+@contextlib.contextmanager
+def _file_or_shipped(path: Path | None) -> Iterator[Path]:
+    if path is not None:
+        yield path
+        return
+    shipped = resources.files("lilnetx.models") / SHIPPED_MODEL
+    if not shipped.is_file():
+        raise UsageError(f"this package comes without {SHIPPED_MODEL}: name a .lnx file")
+    with resources.as_file(shipped) as file:
+        yield file
+
+
+def _load(file: Path, options: BenchmarkOptions) -> tuple[Session, float]:
+    sessions: list[Session] = []
+
+    def load() -> None:
+        sessions[:] = [Session(file, threads=options.threads, isa=options.isa)]
+
+    times = [time_once(load) for _ in range(_LOADS)]
+    return sessions[0], float(np.median(times))
+
+
+def _check(session: Session, others: list[Contender], x: NDArray[np.float32]) -> float:
+    """Our error; WrongResultError when it, or that of a contender, is too large.
+
+    The reference is slow, so of a batch only the first and the last image are compared.
+    """
+    rows = [0] if len(x) == 1 else [0, len(x) - 1]
+    reference = run_reference(session.graph, x[rows])
+    outputs = session.run(x)
+    ours = outputs if isinstance(outputs, tuple) else (outputs,)
+    errors = [relative_error(y[rows], ref) for y, ref in zip(ours, reference, strict=True)]
+    # numpy's maximum lets a NaN through, the built-in one may drop it.
+    error = float(np.max(errors))
+    _require("lilnetx", error, MAX_REL_ERROR)
+    for contender in others:
+        theirs = relative_error(contender.call()[rows], reference[0])
+        _require(contender.name, theirs, MAX_REL_ERROR_OTHERS)
+    return error
+
+
+def _require(name: str, error: float, limit: float) -> None:
+    # Written so that a NaN fails.
+    if not error <= limit:
+        raise WrongResultError(
+            f"{name}: relative error {error:.2e} against the float64 reference, at most {limit:g} "
+            "is accepted; a wrong result is not worth timing, please report it"
+        )
+
+
+def _profile(session: Session, x: NDArray[np.float32]) -> tuple[LayerRow, ...]:
+    steps = session.profile(x, repeats=_PROFILE_REPEATS)
+    weighted = {layer.name: layer for layer in layer_stats(session.graph)}
+    total = float(sum(step.ms for step in steps))
+    rows = []
+    for step in steps:
+        # Handing out the output is a step of its own, with its layer's name and no weights.
+        layer = weighted.pop(step.name, None)
+        flops = 2 * layer.macs * len(x) if layer is not None else None
+        rows.append(
+            LayerRow(
+                name=step.name,
+                kernel=step.kernel,
+                shape=step.shape,
+                density=layer.density if layer is not None else None,
+                ms=step.ms,
+                gflops=flops / (step.ms * 1e6) if flops is not None and step.ms > 0 else None,
+                share=step.ms / total if total > 0 else 0.0,
+            )
+        )
+    return tuple(rows)

@@ -1,0 +1,111 @@
+"""Fair timing of several contenders in one process."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+Call = Callable[[], object]
+
+_WARM_UP_ROUNDS = 3
+# Shorter measurements would be mostly the clock and the loop.
+_MIN_MEASUREMENT_MS = 2.0
+# A longer call passes through more data than caches hold, so the call before it changes nothing.
+_WARM_CALL_BELOW_MS = 20.0
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Times of one contender, in milliseconds a call.
+
+    Attributes:
+        median_ms: Median over the rounds.
+        p20_ms: 20th percentile.
+        p80_ms: 80th percentile.
+        rounds: Number of measurements.
+        calls: Calls in a measurement, whose mean it is.
+    """
+
+    median_ms: float
+    p20_ms: float
+    p80_ms: float
+    rounds: int
+    calls: int
+
+
+def alternate(
+    contenders: Mapping[str, Call],
+    *,
+    seconds: float,
+    min_rounds: int = 20,
+    rest_ms: float = 0.0,
+    seed: int = 0,
+) -> dict[str, Timing]:
+    """Time contenders in turns, so that whatever disturbs the machine disturbs all of them.
+
+    Each round measures every contender once, in a new random order. A measurement is as many calls
+    as last at least 2 ms. An untimed call goes before it, so that a short call finds its data in
+    the caches whoever came before; calls of 20 ms and more do without it.
+
+    Args:
+        contenders: Name to what is timed.
+        seconds: How long to go on, all contenders together.
+        min_rounds: Rounds made even if that takes longer.
+        rest_ms: Pause before each contender, in which the threads of the one before fall asleep.
+        seed: Of the orders.
+
+    Returns:
+        Timings by name.
+    """
+    rng = random.Random(seed)
+    for _ in range(_WARM_UP_ROUNDS):
+        for call in contenders.values():
+            call()
+    fastest = {name: _fastest_ms(call) for name, call in contenders.items()}
+    calls = {
+        name: max(1, math.ceil(_MIN_MEASUREMENT_MS / max(ms, 1e-3))) for name, ms in fastest.items()
+    }
+    samples: dict[str, list[float]] = {name: [] for name in contenders}
+    order = list(contenders)
+    end = time.perf_counter() + seconds
+    rounds = 0
+    while rounds < min_rounds or time.perf_counter() < end:
+        rng.shuffle(order)
+        for name in order:
+            if rest_ms:
+                time.sleep(rest_ms / 1e3)
+            warm = fastest[name] < _WARM_CALL_BELOW_MS
+            samples[name].append(_measure(contenders[name], calls[name], warm))
+        rounds += 1
+    return {name: _summarise(samples[name], calls[name]) for name in contenders}
+
+
+def time_once(call: Call) -> float:
+    """Milliseconds of one call."""
+    began = time.perf_counter()
+    call()
+    return (time.perf_counter() - began) * 1e3
+
+
+def _fastest_ms(call: Call) -> float:
+    return min(time_once(call) for _ in range(3))
+
+
+def _measure(call: Call, calls: int, warm: bool) -> float:
+    """Mean milliseconds of a call, over ``calls`` calls, after an untimed one if ``warm``."""
+    if warm:
+        call()
+    began = time.perf_counter()
+    for _ in range(calls):
+        call()
+    return (time.perf_counter() - began) * 1e3 / calls
+
+
+def _summarise(samples: list[float], calls: int) -> Timing:
+    p20, median, p80 = (float(value) for value in np.percentile(samples, [20, 50, 80]))
+    return Timing(median, p20, p80, len(samples), calls)

@@ -1,0 +1,125 @@
+"""What the subcommands share: their parser, the mapping of errors to exit codes, progress."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from lilnetx.errors import LilnetxError, OutputError
+
+EXIT_OK = 0
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+Options = Callable[[argparse.ArgumentParser], None]
+
+
+class CommandParser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, and whose options may be declared late.
+
+    Args:
+        options: Declares the options when they are first needed, for commands whose options come
+            from a module that is slow to import.
+        **kwargs: As for :class:`argparse.ArgumentParser`.
+    """
+
+    def __init__(self, *, options: Options | None = None, **kwargs: Any) -> None:
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        kwargs.setdefault("allow_abbrev", False)
+        super().__init__(**kwargs)
+        self._late_options = options
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """As in argparse, after declaring late options."""
+        if self._late_options is not None:
+            declare, self._late_options = self._late_options, None
+            declare(self)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and exit with code 2."""
+        print_error(f"{message} (try '{self.prog} --help')", self.prog.split()[0])
+        raise SystemExit(EXIT_ERROR)
+
+
+def print_error(message: object, prog: str) -> None:
+    """One line on standard error, whatever newlines the message holds."""
+    print(f"{prog}: error: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def run_guarded(run: Callable[[], int], prog: str) -> int:
+    """Run a command; errors become one line on standard error and an exit code.
+
+    Returns:
+        The command's code; 2 after an error that lilnetx or the system explains; 130 after
+        Ctrl-C; 1 when standard output was closed by its reader, as ``| head`` does.
+    """
+    try:
+        code = run()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # The interpreter flushes standard output once more at exit: let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (LilnetxError, OSError) as error:
+        print_error(error, prog)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        print(f"{prog}: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def require_folder_of(path: Path) -> None:
+    """Fail before long work, not after it, when the output's folder is missing; OutputError."""
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: folder {path.parent} does not exist; create it first")
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; give a file name")
+
+
+def progress(items: Iterable[Any], total: int, title: str, unit: str) -> Iterator[Any]:
+    """Pass items on, with a progress bar on a terminal where tqdm is installed."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        yield from items
+        return
+    # disable=None: no bar unless standard error is a terminal.
+    yield from tqdm(items, total=total, desc=title, unit=unit, disable=None, leave=False)
+
+
+def positive_int(text: str) -> int:
+    """An argparse type: an integer of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def add_threads(parser: argparse.ArgumentParser, default: int | None = None) -> None:
+    """The option ``--threads``; without it, ``default`` or all cores."""
+    parser.add_argument(
+        "--threads",
+        type=positive_int,
+        default=default,
+        metavar="N",
+        help=f"threads to use (default: {default or 'all cores'})",
+    )
+
+
+def add_data_root(parser: argparse.ArgumentParser) -> None:
+    """The option ``--data-root``."""
+    parser.add_argument(
+        "--data-root",
+        type=Path,
+        metavar="DIR",
+        help="folder that holds the data set's files (default: $LILNETX_DATA, ~/.cache/lilnetx, "
+        "/usr/share/datasets)",
+    )

@@ -1,0 +1,96 @@
+"""``lilnetx inspect``: what a ``.lnx`` file holds, without decoding any weight."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lilnetx.cli.common import EXIT_OK, CommandParser
+from lilnetx.cli.table import format_bytes, format_facts, format_share, format_table
+
+if TYPE_CHECKING:
+    from lilnetx.format import FileSummary
+
+_EPILOG = """\
+examples:
+  lilnetx inspect fashion.lnx
+  lilnetx inspect fashion.lnx --json | python -m json.tool
+"""
+
+# The JSON's keys, which other programs read: attributes of FileSummary.
+_JSON_FIELDS = (
+    "file_bytes",
+    "bytes_by_section",
+    "parameters",
+    "dense_fp32_bytes",
+    "slices_kxk",
+    "zero_slices_kxk",
+    "slices_1x1",
+    "zero_slices_1x1",
+    "macs",
+    "macs_left",
+)
+
+
+def add_parser(subparsers: argparse._SubParsersAction[CommandParser]) -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser(
+        "inspect",
+        help="show what a .lnx file holds",
+        description="Show sizes, sparsity and layers of a .lnx file. Weights are not decoded, so "
+        "damage in them goes unnoticed: 'lilnetx verify' finds it.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("file", type=Path, help=".lnx file")
+    parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the summary."""
+    from lilnetx.format import inspect_lnx
+
+    summary = inspect_lnx(args.file)
+    if args.json:
+        row = {name: getattr(summary, name) for name in _JSON_FIELDS}
+        row["bytes_by_section"] = dict(summary.bytes_by_section)
+        print(json.dumps(row, indent=2))
+    else:
+        print(_as_text(args.file, summary))
+    return EXIT_OK
+
+
+def _as_text(path: Path, summary: FileSummary) -> str:
+    sections = ", ".join(f"{name} {size:,}" for name, size in summary.bytes_by_section.items())
+    ratio = summary.dense_fp32_bytes / summary.file_bytes
+    facts: list[tuple[str, object]] = [
+        ("file", f"{path}: format version {summary.version}"),
+        ("size", f"{format_bytes(summary.file_bytes)}, 1/{ratio:.1f} of dense float32"),
+        ("sections", sections),
+        ("input", " x ".join(map(str, summary.input_shape))),
+        ("parameters", f"{summary.parameters:,}: {format_bytes(summary.dense_fp32_bytes)} dense"),
+        ("zero slices, KxK", format_share(summary.zero_slices_kxk, summary.slices_kxk)),
+        ("zero slices, 1x1", format_share(summary.zero_slices_1x1, summary.slices_1x1)),
+        ("multiply-adds left", format_share(summary.macs_left, summary.macs)),
+    ]
+    if "dataset" in summary.meta:
+        facts.insert(1, ("trained on", summary.meta["dataset"]))
+    if summary.synthetic:
+        facts.insert(1, ("weights", "SYNTHETIC: for timing only"))
+    rows = [
+        (
+            layer.name,
+            layer.op,
+            "x".join(map(str, layer.shape)),
+            "float32" if layer.dense else "latents",
+            f"{layer.slices:,}",
+            f"{100 * layer.zero_slices / layer.slices:.1f}",
+            f"{layer.macs:,}",
+            f"{layer.macs_left:,}",
+        )
+        for layer in summary.layers
+    ]
+    header = ("<layer", "<op", "<weight", "<stored", "slices", "zero %", "macs", "macs left")
+    return f"{format_facts(facts)}\n\n{format_table(header, rows)}"

@@ -1,0 +1,191 @@
+"""The GRPH section: operators, names, connections, and what each weight is like."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from lilnetx.errors import LimitExceededError
+from lilnetx.format import layout
+from lilnetx.format.cursor import Cursor, Sink
+from lilnetx.format.op_bytes import INPUT_COUNTS, OP_CODES, OP_TYPES, get_op, put_op
+from lilnetx.format.weight_info import (
+    Skeleton,
+    WeightInfo,
+    dense_info,
+    filters,
+    latent_info,
+    placeholder,
+    weight_info,
+)
+from lilnetx.graph.ir import (
+    Conv2d,
+    Decoder,
+    DenseWeight,
+    Graph,
+    LatentWeight,
+    Linear,
+    Node,
+    Weight,
+)
+from lilnetx.graph.weights import is_pointwise, weight_shape
+
+_KIND_NONE, _KIND_LATENT, _KIND_DENSE = range(3)
+_SCALE, _BIAS = 0x40, 0x80
+
+
+def encode_graph(graph: Graph) -> tuple[bytes, dict[str, WeightInfo]]:
+    """The section's bytes and the weights' descriptions; the graph must have been checked."""
+    sink = Sink()
+    decoders = list(graph.decoders)
+    sink.varint(len(decoders))
+    for decoder in graph.decoders.values():
+        sink.text(decoder.name.encode())
+        sink.varint(decoder.matrix.shape[0])
+        sink.zigzag(decoder.exponent)
+    sink.text(graph.input_name.encode())
+    sink.varint(len(graph.input_shape))
+    for size in graph.input_shape:
+        sink.varint(size)
+    sink.varint(len(graph.nodes))
+    value_index = {graph.input_name: 0}
+    last_name: dict[int, bytes] = {}
+    infos: dict[str, WeightInfo] = {}
+    for index, node in enumerate(graph.nodes, start=1):
+        info = weight_info(node, decoders) if node.weight is not None else None
+        code = OP_CODES[type(node.op)]
+        kind = _KIND_NONE if info is None else _KIND_DENSE if info.dense else _KIND_LATENT
+        scale = _SCALE if node.scale is not None else 0
+        sink.u8(code | kind << 4 | scale | (_BIAS if node.bias is not None else 0))
+        name = node.name.encode()
+        sink.text(name, last_name.get(code, b""))
+        last_name[code] = name
+        for source in node.inputs:
+            sink.varint(index - value_index[source])
+        put_op(sink, node.op)
+        if info is not None:
+            infos[node.name] = info
+            if not info.dense:
+                sink.varint(info.decoder)
+            sink.varint(info.nonzero)
+        value_index[node.name] = index
+    sink.varint(len(graph.outputs))
+    for output in graph.outputs:
+        sink.varint(len(graph.nodes) - value_index[output])
+    return sink.getvalue(), infos
+
+
+@dataclass
+class _Totals:
+    """Elements declared so far, in exact integers, each below its cap."""
+
+    path: str
+    offset: int
+    sums: dict[str, int] = field(default_factory=dict)
+
+    def add(self, what: str, count: int, cap: int) -> None:
+        self.sums[what] = self.sums.get(what, 0) + count
+        if self.sums[what] > cap:
+            raise layout.defect(
+                LimitExceededError,
+                self.path,
+                "GRPH",
+                self.offset,
+                expected=f"at most {cap} {what}",
+                found=self.sums[what],
+                remedy="nothing was allocated; the file is damaged or made for other limits",
+            )
+
+
+def decode_graph(data: bytes | memoryview, path: str, offset: int, *, synthetic: bool) -> Skeleton:
+    """Reads and checks the section; allocates nothing that depends on declared sizes."""
+    cursor = Cursor(data, path, "GRPH", offset)
+    decoders = _decode_decoders(cursor)
+    input_name, _ = cursor.text("input name", layout.MAX_NAME_BYTES)
+    rank = cursor.varint("input rank", 3, least=1)
+    if rank == 2:
+        raise cursor.corrupt("an input of shape (C,) or (C, H, W)", "rank 2")
+    shape = tuple(
+        cursor.varint("input dimension", layout.MAX_DIMENSION, least=1) for _ in range(rank)
+    )
+    values = [input_name]
+    known = {input_name}
+    nodes: list[Node] = []
+    infos: dict[str, WeightInfo] = {}
+    last_name: dict[int, bytes] = {}
+    totals = _Totals(path, offset)
+    for index in range(1, cursor.varint("node count", layout.MAX_NODES) + 1):
+        head = cursor.u8()
+        code, kind = head & 0x0F, head >> 4 & 3
+        if code >= len(OP_TYPES):
+            raise cursor.corrupt(f"an operator code below {len(OP_TYPES)}", code)
+        name, raw = cursor.text("node name", layout.MAX_NAME_BYTES, last_name.get(code, b""))
+        if name in known:
+            raise cursor.corrupt("a name that no other value has", repr(name))
+        last_name[code] = raw
+        op_type = OP_TYPES[code]
+        inputs = tuple(
+            values[index - cursor.within("input reference", 1, index)]
+            for _ in range(INPUT_COUNTS.get(op_type, 1))
+        )
+        op = get_op(cursor, op_type)
+        weight: Weight | None = None
+        scale = bias = None
+        if isinstance(op, Conv2d | Linear):
+            weight, infos[name] = _decode_weight(cursor, op, kind, decoders, totals)
+            side = placeholder((filters(op),), np.float32)
+            scale = side if head & _SCALE else None
+            bias = side if head & _BIAS else None
+            given = (scale is not None) + (bias is not None)
+            totals.add("side values", given * filters(op), layout.MAX_TOTAL_SIDE)
+        elif head & 0xF0:
+            raise cursor.corrupt(f"no weight, scale or bias on {op_type.__name__}", hex(head))
+        nodes.append(Node(name, op, inputs, weight, scale, bias))
+        values.append(name)
+        known.add(name)
+    count = cursor.varint("output count", layout.MAX_OUTPUTS, least=1)
+    outputs = tuple(
+        values[len(nodes) - cursor.within("output reference", 0, len(nodes))] for _ in range(count)
+    )
+    cursor.finish()
+    by_name = {decoder.name: decoder for decoder in decoders}
+    graph = Graph(input_name, shape, tuple(nodes), outputs, by_name, synthetic)
+    return Skeleton(graph, infos)
+
+
+def _decode_decoders(cursor: Cursor) -> list[Decoder]:
+    decoders: list[Decoder] = []
+    for _ in range(cursor.varint("decoder count", layout.MAX_DECODERS)):
+        name, _ = cursor.text("decoder name", layout.MAX_NAME_BYTES)
+        if any(decoder.name == name for decoder in decoders):
+            raise cursor.corrupt("a decoder name that no other has", repr(name))
+        length = cursor.varint("slice length", layout.MAX_SLICE_LENGTH, least=1)
+        exponent = cursor.zigzag("decoder exponent", layout.MAX_EXPONENT)
+        decoders.append(Decoder(name, placeholder((length, length), np.int32), exponent))
+    return decoders
+
+
+def _decode_weight(
+    cursor: Cursor, op: Conv2d | Linear, kind: int, decoders: list[Decoder], totals: _Totals
+) -> tuple[Weight, WeightInfo]:
+    """A weight without its values, and its description."""
+    if kind == _KIND_LATENT:
+        if not decoders:
+            raise cursor.corrupt("a decoder for the latents", "none in the file")
+        index = cursor.within("decoder index", 0, len(decoders) - 1)
+        length = decoders[index].matrix.shape[0]
+        if not is_pointwise(op) and length != math.prod(weight_shape(op)[2:]):
+            raise cursor.corrupt(f"slices of {math.prod(weight_shape(op)[2:])}", length)
+        info = latent_info(op, length, 0, index)
+        totals.add("latents", info.size, layout.MAX_TOTAL_LATENTS)
+        weight: Weight = LatentWeight(placeholder(info.shape, np.int32), decoders[index].name)
+    elif kind == _KIND_DENSE:
+        info = dense_info(weight_shape(op), 0)
+        totals.add("dense weights", info.size, layout.MAX_TOTAL_DENSE)
+        weight = DenseWeight(placeholder(info.shape, np.float32))
+    else:
+        raise cursor.corrupt("a weight of kind 1 or 2", kind)
+    nonzero = cursor.within("count of nonzero slices", 0, info.slices)
+    return weight, replace(info, nonzero=nonzero)

@@ -1,0 +1,397 @@
+"""The entropy coder in plain Python, written from ``lilnetx/format/SPEC.md``: the oracle of tests.
+
+It is a thousand times slower than the C++ coder and shares no code with it. Encoder and decoder
+walk through the same decisions: both have ``code(p, bit)``, which the decoder answers from the
+stream, whatever ``bit`` is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MASK = (1 << 64) - 1
+_THRESHOLDS = (655, 1311, 2458, 4096, 6554, 10650, 18022, 32768, 65536)
+_RATE = [(1 << 17) // (2 * m + 3) for m in range(130)]
+
+
+class WeightShape(NamedTuple):
+    """A latent weight as the graph describes it: F, S, n, index of its decoder, nonzero slices."""
+
+    filters: int
+    slices: int
+    length: int
+    model: int
+    nonzero: int
+
+
+class StreamError(Exception):
+    """The bytes are no stream that the encoder writes."""
+
+
+class _Coder(Protocol):
+    def code(self, p: int, bit: int) -> int: ...
+
+
+def crc32c(data: bytes) -> int:
+    """CRC-32C of bytes, bit by bit."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def encode_latents(
+    weights: Sequence[NDArray[np.int32]], models: Sequence[int]
+) -> tuple[bytes, list[int]]:
+    """One stream of int32 weights ``(F, S, n)``: its bytes, and each weight's nonzero slices."""
+    encoder = _Encoder()
+    sets: dict[int, _LatentModels] = {}
+    counts = []
+    for weight, model in zip(weights, models, strict=True):
+        filters, slices, length = weight.shape
+        nonzero = int(weight.any(axis=2).sum())
+        shape = WeightShape(filters, slices, length, model, nonzero)
+        truth = weight.reshape(-1, shape.length).tolist()
+        _code_weight(encoder, _models_of(sets, shape), shape, truth)
+        counts.append(nonzero)
+    return encoder.finish(), counts
+
+
+def decode_latents(data: bytes, shapes: Sequence[WeightShape]) -> list[NDArray[np.int32]]:
+    """The weights of one stream; StreamError when it is damaged."""
+    decoder = _Decoder(data)
+    sets: dict[int, _LatentModels] = {}
+    weights = []
+    for shape in shapes:
+        slices = [[0] * shape.length for _ in range(shape.filters * shape.slices)]
+        _code_weight(decoder, _models_of(sets, shape), shape, slices)
+        weights.append(np.array(slices, np.int32).reshape(shape[:3]))
+    decoder.finish()
+    return weights
+
+
+def encode_ints(
+    vectors: Sequence[NDArray[np.int32]],
+    kinds: Sequence[int],
+    live: Sequence[NDArray[np.uint8] | None],
+) -> bytes:
+    """One stream of integer vectors; ``live`` is 0 for filters whose latents are all zero."""
+    encoder = _Encoder()
+    sets = [_IntModels() for _ in range(4)]
+    for vector, kind, mask in zip(vectors, kinds, live, strict=True):
+        _code_vector(encoder, sets[kind], vector.tolist(), mask)
+    return encoder.finish()
+
+
+def decode_ints(
+    data: bytes,
+    sizes: Sequence[int],
+    kinds: Sequence[int],
+    live: Sequence[NDArray[np.uint8] | None],
+) -> list[NDArray[np.int32]]:
+    """The integer vectors of one stream; StreamError when it is damaged."""
+    decoder = _Decoder(data)
+    sets = [_IntModels() for _ in range(4)]
+    vectors = []
+    for size, kind, mask in zip(sizes, kinds, live, strict=True):
+        found = _code_vector(decoder, sets[kind], [0] * size, mask)
+        vectors.append(np.array(found, np.int32))
+    decoder.finish()
+    return vectors
+
+
+class _Encoder:
+    """Keeps the whole number as a Python integer, so that carries need no thought."""
+
+    def __init__(self) -> None:
+        self._written = 0  # The words that have left the 64-bit window, as one number.
+        self._words = 0
+        self._low = 0
+        self._range = _MASK
+
+    def code(self, p: int, bit: int) -> int:
+        bound = (self._range >> 16) * p
+        if bit:
+            self._add(bound)
+            self._range -= bound
+        else:
+            self._range = bound
+        if self._range < 1 << 32:
+            self._written = self._written << 32 | self._low >> 32
+            self._words += 1
+            self._low = self._low << 32 & _MASK
+            self._range <<= 32
+        return bit
+
+    def finish(self) -> bytes:
+        value, zeros = _tail(self._low, self._range)
+        self._add(value - self._low)
+        number = self._written << 64 | self._low
+        return number.to_bytes(4 * self._words + 8, "big")[: 4 * self._words + 8 - zeros]
+
+    def _add(self, amount: int) -> None:
+        self._low += amount
+        self._written += self._low >> 64
+        self._low &= _MASK
+
+
+class _Decoder:
+    """Keeps the number and the low end of its interval whole, as Python integers."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+        self._value = 0
+        self._low = 0
+        self._range = _MASK
+        for _ in range(2):
+            self._shift()
+
+    def code(self, p: int, bit: int) -> int:
+        bound = (self._range >> 16) * p
+        bit = int(self._value - self._low >= bound)
+        if bit:
+            self._low += bound
+            self._range -= bound
+        else:
+            self._range = bound
+        if self._range < 1 << 32:
+            self._shift()
+            self._low <<= 32
+            self._range <<= 32
+        return bit
+
+    def finish(self) -> None:
+        value, zeros = _tail(self._low, self._range)
+        if value != self._value or len(self._data) != self._at - zeros:
+            raise StreamError("the stream does not end where its integers end")
+
+    def _shift(self) -> None:
+        if self._at + 4 > len(self._data) + 8:
+            raise StreamError("the stream ends before its integers do")
+        word = self._data[self._at : self._at + 4].ljust(4, b"\0")
+        self._value = self._value << 32 | int.from_bytes(word, "big")
+        self._at += 4
+
+
+def _tail(low: int, width: int) -> tuple[int, int]:
+    """The smallest of the numbers in [low, low + width) with the most zero low bytes (to 8)."""
+    for zeros in range(8, 0, -1):
+        unit = 1 << 8 * zeros
+        value = -(-low // unit) * unit
+        if value < low + width:
+            return value, zeros
+    return low, 0
+
+
+@dataclass
+class _Model:
+    z: int = 1 << 21
+    count: int = 0
+
+    def code(self, coder: _Coder, bit: int) -> int:
+        bit = coder.code(min(max(self.z >> 6, 16), 65520), bit)
+        self.learn(bit)
+        return bit
+
+    def learn(self, bit: int) -> None:
+        rate = _RATE[self.count]
+        if bit:
+            self.z -= self.z * rate >> 16
+        else:
+            self.z += ((1 << 22) - 1 - self.z) * rate >> 16
+        self.count = min(self.count + 1, 127)
+
+
+class _Family:
+    def __init__(self, children: int) -> None:
+        self.parent = _Model()
+        self.children = [_Model() for _ in range(children)]
+
+    def code(self, coder: _Coder, child: int, bit: int) -> int:
+        model = self.children[child]
+        if model.count == 0:
+            model.z, model.count = self.parent.z, min(self.parent.count, 2)
+        bit = model.code(coder, bit)
+        self.parent.learn(bit)
+        return bit
+
+
+class _LatentModels:
+    def __init__(self, n: int) -> None:
+        self.flags = [_flag_model(i) for i in range(48)]
+        self.taps = [[_Family(10) for _ in range(4)] for _ in range(n)]
+        self.signs = [_Family(3) for _ in range(n)]
+        self.magnitudes = [[_Family(10) for _ in range(15)] for _ in range(n)]
+        self.golomb = [_Model() for _ in range(15)]
+        self.mean = 2048
+        self.count = 0
+
+
+@dataclass
+class _Column:
+    frequency: int
+    mean: int = 0
+    count: int = 0
+
+
+def _flag_model(i: int) -> _Model:
+    odds = 8 * i - 188
+    size = abs(odds)
+    power = (16 + size % 16) << (size >> 4)
+    likely = (power << 22) // (power + 16)
+    return _Model(likely if odds < 0 else (1 << 22) - 1 - likely, 6)
+
+
+def _models_of(sets: dict[int, _LatentModels], shape: WeightShape) -> _LatentModels:
+    return sets.setdefault(shape.model, _LatentModels(shape.length))
+
+
+def _approach(value: int, target: int, m: int) -> int:
+    return value + ((target - value) * _RATE[m] >> 16)
+
+
+def _share(a: int, b: int) -> int:
+    return min(max(a * 65536 // b, 32), 65504)
+
+
+def _log_odds(x: int) -> int:
+    y = 16 * (x >> 4) + 8
+    return _log2(y) - _log2(65536 - y)
+
+
+def _log2(y: int) -> int:
+    b = y.bit_length() - 1
+    return 16 * b + (16 * y >> b) % 16
+
+
+def _code_weight(
+    coder: _Coder, models: _LatentModels, shape: WeightShape, slices: list[list[int]]
+) -> None:
+    """Codes a weight; ``slices`` are read or, by a decoder, filled."""
+    total = shape.filters * shape.slices
+    left = shape.nonzero
+    if left == 0:
+        return
+    columns = [_Column(_share(left, total)) for _ in range(shape.slices)]
+    for t in range(shape.filters):
+        overall = row = _share(left, total - t * shape.slices)
+        row_mean, row_count = models.mean, 0
+        for s, column in enumerate(columns):
+            values = slices[t * shape.slices + s]
+            if shape.nonzero < total:
+                odds = 9 * _log_odds(row) + 14 * _log_odds(column.frequency)
+                context = ((odds - 7 * _log_odds(overall) >> 4) + 192) >> 3
+                flag = models.flags[min(max(context, 0), 47)].code(coder, int(any(values)))
+                target = 65535 if flag else 0
+                row = _approach(row, target, min(s, 62) + 3)
+                column.frequency = _approach(column.frequency, target, min(t, 62) + 3)
+                if not flag:
+                    continue
+            row_mean = _code_slice(coder, models, column, row_mean, row_count, values)
+            row_count += 1
+            left -= 1
+            if left == 0:
+                return
+    raise StreamError("fewer nonzero slices than declared")
+
+
+def _code_slice(
+    coder: _Coder,
+    models: _LatentModels,
+    column: _Column,
+    row_mean: int,
+    row_count: int,
+    values: list[int],
+) -> int:
+    """Codes a nonzero slice; returns the new mean of its row."""
+    n = len(values)
+    column_mean = column.mean if column.count else models.mean
+    level = sum(threshold <= row_mean + column_mean for threshold in _THRESHOLDS)
+    nonzero = 0
+    for i, truth in enumerate(values):
+        if i < n - 1 or nonzero > 0:
+            family = models.taps[i][min(nonzero, 3)]
+            if not family.code(coder, level, int(truth != 0)):
+                continue
+        before = values[i - 1] if i else 0
+        side = (before > 0) - (before < 0) + 1
+        negative = models.signs[i].code(coder, side, int(truth < 0))
+        magnitude = _code_magnitude(coder, models, i, level, abs(truth))
+        values[i] = -magnitude if negative else magnitude
+        nonzero += 1
+    total = min(sum(map(abs, values)), 65535)
+    v = min(total * (65536 // n) >> 4, (1 << 20) - 1)
+    column.mean = _approach(column_mean, v, column.count + 1)
+    column.count = min(column.count + 1, 30)
+    models.mean = _approach(models.mean, v, models.count)
+    models.count = min(models.count + 1, 100)
+    return _approach(row_mean, v, min(row_count, 30) + 1)
+
+
+def _code_magnitude(coder: _Coder, models: _LatentModels, i: int, level: int, truth: int) -> int:
+    for u in range(1, 15):
+        if not models.magnitudes[i][u].code(coder, level, int(truth > u)):
+            return u
+    x = max(truth - 14, 1)
+    bits = 0
+    while bits < 15 and models.golomb[bits].code(coder, int(x.bit_length() - 1 > bits)):
+        bits += 1
+    found = 1
+    for place in range(bits - 1, -1, -1):
+        found = found << 1 | coder.code(32768, x >> place & 1)
+    if found + 14 > 32767:
+        raise StreamError("a magnitude above the limit")
+    return found + 14
+
+
+@dataclass
+class _IntModels:
+    bits: list[list[_Model]] = field(
+        default_factory=lambda: [[_Model() for _ in range(32)] for _ in range(4)]
+    )
+    signs: list[_Model] = field(default_factory=lambda: [_Model() for _ in range(3)])
+    below: list[list[_Model]] = field(
+        default_factory=lambda: [[_Model() for _ in range(4)] for _ in range(24)]
+    )
+
+
+def _code_vector(
+    coder: _Coder, models: _IntModels, values: list[int], live: NDArray[np.uint8] | None
+) -> list[int]:
+    found = []
+    change, last, side = 1, 0, 1
+    for index, truth in enumerate(values):
+        alive = live is None or bool(live[index])
+        node = 1
+        for place in range(4, -1, -1):
+            model = models.bits[change if alive else 3][node]
+            node = 2 * node + model.code(coder, abs(truth).bit_length() >> place & 1)
+        bits = node - 32
+        if bits > 23:
+            raise StreamError("a magnitude above the limit")
+        if alive:
+            change = 0 if bits < last - 1 else 2 if bits > last + 1 else 1
+            last = bits
+        if bits == 0:
+            found.append(0)
+            continue
+        negative = models.signs[side].code(coder, int(truth < 0))
+        side = 0 if negative else 2
+        magnitude = 1
+        for place in range(bits - 2, -1, -1):
+            bit = abs(truth) >> place & 1
+            if magnitude < 4:
+                bit = models.below[bits][magnitude].code(coder, bit)
+            else:
+                bit = coder.code(32768, bit)
+            magnitude = 2 * magnitude + bit
+        found.append(-magnitude if negative else magnitude)
+    return found

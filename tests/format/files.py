@@ -1,0 +1,35 @@
+"""Files put together by hand for tests: whole, damaged, or contradicting themselves."""
+
+from __future__ import annotations
+
+import struct
+
+from lilnetx.reference.codec import crc32c
+
+MAGIC = b"\x89LNX\r\n\x1a\n"
+
+
+def header(table, sections, file_bytes, *, version=1, flags=0, reserved=bytes(28)):
+    fields = (MAGIC, version, flags, sections, crc32c(table), file_bytes, reserved)
+    body = struct.pack("<8sIIIIQ28s", *fields)
+    return body + struct.pack("<I", crc32c(body))
+
+
+def assemble(sections, **fields):
+    """A file of (name, bytes) pairs in the order given, with right checksums."""
+    offset = 64 + 24 * len(sections)
+    table = body = b""
+    for name, data in sections:
+        padding = -offset % 64
+        offset += padding
+        table += struct.pack("<4sIQQ", name, crc32c(data), offset, len(data))
+        body += bytes(padding) + data
+        offset += len(data)
+    return header(table, len(sections), offset, **fields) + table + body
+
+
+def disassemble(data):
+    """The (name, bytes) pairs of a good file."""
+    count = struct.unpack_from("<I", data, 16)[0]
+    entries = [struct.unpack_from("<4sIQQ", data, 64 + 24 * i) for i in range(count)]
+    return [(name, data[offset : offset + length]) for name, _, offset, length in entries]
