@@ -20,7 +20,7 @@ READY := $(VENV)/.ready
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench clean
+.PHONY: help install demo test lint format bench figures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ format: $(READY) ## format all sources in place
 
 bench: $(INSTALLED) ## time the kernels, layer shape by layer shape
 	$(BIN)/pytest benchmarks/bench_*.py --benchmark-only $(PYTEST_ARGS)
+
+figures: $(INSTALLED) ## measure the README's figures on this machine and write them into it
+	PATH="$(BIN):$$PATH" benchmarks/figures.sh
 
 clean: ## remove VENV and everything that was built
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks

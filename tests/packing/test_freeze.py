@@ -146,7 +146,7 @@ def test_filters_without_weights_have_no_scale_and_do_not_stretch_the_grid():
     x = np.random.default_rng(0).standard_normal((4, *SHAPE))
     with torch.no_grad():
         expected = model.eval()(torch.from_numpy(x).float()).numpy()
-    graph = freeze(model, SHAPE)
+    graph = freeze(model, SHAPE, side_bits=12)
     scale = graph.node("0").scale
     assert scale[2] == 0
     alive = graph.node("0").weight.latents.any(axis=(1, 2))
