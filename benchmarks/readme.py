@@ -55,7 +55,7 @@ def render() -> str:
     lines = [
         "| ResNet-20 on Fashion-MNIST | dense float32 | `.lnx` | |",
         "|---|---|---|---|",
-        f"| whole file | {dense_size:,} bytes (weights alone) | **{size:,} bytes** | "
+        f"| whole file | {dense_size:,} bytes (weights and biases) | **{size:,} bytes** | "
         f"{dense_size / size:.0f} times smaller |",
         f"| top-1, 10,000 test images | {100 * dense['test_top1']:.2f} % | "
         f"**{100 * evaluated['top1']:.2f} %** | "

@@ -17,7 +17,9 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A binary file that takes the place of ``path`` when the block ends without an exception.
 
     The bytes go to a temporary file in the same folder, which is flushed to the disk and then
-    renamed. If the block raises, ``path`` stays as it was and no temporary file is left.
+    renamed. If the block raises, ``path`` stays as it was and no temporary file is left. A symbolic
+    link stays, and what it points to is replaced; a device or pipe is refused, since renaming would
+    put a file in its place.
 
     Args:
         path: The file to write or to replace.
@@ -26,9 +28,10 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         The temporary file, open for writing.
 
     Raises:
-        OutputError: The file could not be created, written or renamed.
+        OutputError: The file could not be created, written or renamed, or is no regular file.
     """
-    target = Path(path)
+    target = Path(os.path.realpath(path))
+    require_regular(target)
     temporary: str | None = None
     try:
         descriptor, temporary = tempfile.mkstemp(
@@ -51,6 +54,12 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+
+
+def require_regular(path: Path) -> None:
+    """Refuse a path that exists and is neither a file nor a folder; OutputError."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OutputError(f"{path}: is a device or a pipe; give the name of a file")
 
 
 def _mode_for(target: Path) -> int:

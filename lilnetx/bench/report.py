@@ -191,5 +191,5 @@ def _network_table(report: Report, title: str) -> str:
 def _verdict(report: Report) -> str:
     best, speedup = report.best_dense_fp32, report.speedup_vs_best_dense_fp32
     if best is None or speedup is None:
-        return "no dense engine took part: pip install 'lilnetx[bench]' brings them"
+        return "no dense engine took part (--against chooses them; lilnetx[bench] brings them)"
     return f"{speedup:.2f} times as fast as the fastest dense float32 ({best.name})"

@@ -9,7 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lilnetx import __version__
-from lilnetx.cli.common import EXIT_OK, CommandParser, positive_int, require_folder_of, run_guarded
+from lilnetx.cli.common import (
+    EXIT_OK,
+    CommandParser,
+    nonnegative_int,
+    positive_float,
+    positive_int,
+    require_folder_of,
+    run_guarded,
+)
 
 _DESCRIPTION = """\
 Time a .lnx file by layer and as a whole network, against dense engines that run the same network.
@@ -105,7 +113,7 @@ def _declare_options(parser: CommandParser) -> None:
     parser.add_argument("--csv", type=Path, metavar="OUT", help="write the tables as CSV")
     parser.add_argument(
         "--seconds",
-        type=float,
+        type=positive_float,
         default=5.0,
         metavar="X",
         help="time for the whole-network comparison, of which at least 20 rounds are made "
@@ -118,7 +126,11 @@ def _declare_options(parser: CommandParser) -> None:
         "--pin", type=_cores, metavar="CORES", help="cores to stay on, such as 1 or 0,1"
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of the random input (default: 0)"
+        "--seed",
+        type=nonnegative_int,
+        default=0,
+        metavar="N",
+        help="seed of the random input (default: 0)",
     )
     parser.set_defaults(run=run)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lilnetx.errors import LilnetxError, OutputError
+from lilnetx.atomic import require_regular
+from lilnetx.errors import LilnetxError, OutputError, UsageError
 
 EXIT_OK = 0
 EXIT_ERROR = 2
@@ -71,6 +73,9 @@ def run_guarded(run: Callable[[], int], prog: str) -> int:
     except (LilnetxError, OSError) as error:
         print_error(error, prog)
         return EXIT_ERROR
+    except MemoryError:
+        print_error("out of memory: try a smaller batch or network", prog)
+        return EXIT_ERROR
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -82,6 +87,13 @@ def require_folder_of(path: Path) -> None:
         raise OutputError(f"{path}: folder {path.parent} does not exist; create it first")
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; give a file name")
+    require_regular(path)
+
+
+def require_other_file(source: Path, output: Path) -> None:
+    """Fail when writing the output would destroy the input; UsageError."""
+    if source.exists() and output.exists() and output.samefile(source):
+        raise UsageError(f"{output}: is the input as well; give another file name")
 
 
 def progress(items: Iterable[Any], total: int, title: str, unit: str) -> Iterator[Any]:
@@ -100,6 +112,22 @@ def positive_int(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def nonnegative_int(text: str) -> int:
+    """An argparse type: an integer of at least 0."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, not {value}")
+    return value
+
+
+def positive_float(text: str) -> float:
+    """An argparse type: a finite number above 0."""
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"must be a finite number above 0, not {text}")
     return value
 
 

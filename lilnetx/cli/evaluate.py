@@ -62,11 +62,11 @@ def run(args: argparse.Namespace) -> int:
     session = Session(args.file, threads=args.threads)
     meta = session.graph.meta
     name = args.data or meta.get("dataset")
-    if name is None:
+    if not isinstance(name, str):
         raise UsageError(f"{args.file} does not say what it was trained on: give --data")
-    mean, std = _normalisation(args.file, meta)
+    mean, std = _normalisation(args.file, meta, session.input_shape[0])
     data = load(name, args.data_root)
-    _require_fit(args.file, tuple(session.input_shape), data)
+    _require_fit(args.file, session, data)
     correct = _count_correct(session, data, mean, std, args.batch)
     images = len(data.test_labels)
     if args.json:
@@ -78,19 +78,28 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _normalisation(
-    path: Path, meta: Mapping[str, Any]
+    path: Path, meta: Mapping[str, Any], channels: int
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     try:
         stored = meta["input"]
-        return tuple(map(float, stored["mean"])), tuple(map(float, stored["std"]))
+        mean, std = tuple(map(float, stored["mean"])), tuple(map(float, stored["std"]))
+        if not (len(mean) == len(std) == channels and all(value > 0 for value in std)):
+            raise ValueError(f"{len(mean)} means and {len(std)} deviations, {channels} channels")
+        return mean, std
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(
-            f"{path} holds no input normalisation, so test images cannot be fed to it; pack it "
-            'with meta={"input": {"mean": [...], "std": [...]}}'
+            f"{path} holds no usable input normalisation ({error}), so test images cannot be fed "
+            'to it; pack it with meta={"input": {"mean": [...], "std": [...]}}'
         ) from error
 
 
-def _require_fit(path: Path, input_shape: tuple[int, ...], data: ImageDataset) -> None:
+def _require_fit(path: Path, session: Session, data: ImageDataset) -> None:
+    input_shape, classes = tuple(session.input_shape), len(data.classes)
+    if session.output_shapes[0] != (classes,):
+        raise DataError(
+            f"{path} yields values of shape {session.output_shapes[0]}, but {data.name} wants one "
+            f"for each of its {classes} classes; give the data set that it was trained on"
+        )
     if input_shape != data.facts.image_shape:
         raise DataError(
             f"{path} takes images of shape {input_shape}, those of {data.name} are "

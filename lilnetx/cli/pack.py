@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lilnetx.cli.common import EXIT_OK, CommandParser, require_folder_of
+from lilnetx.cli.common import EXIT_OK, CommandParser, require_folder_of, require_other_file
 from lilnetx.cli.table import format_bytes
 
 _EPILOG = """\
@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from lilnetx.train.loop import CHECKPOINT, build_model
 
     path = args.checkpoint / CHECKPOINT if args.checkpoint.is_dir() else args.checkpoint
+    require_other_file(path, args.output)
     state = load_checkpoint(path)
     config, facts = state["config"], state["data"]
     model, _ = build_model(config, facts)
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     ratio = summary.dense_fp32_bytes / summary.file_bytes
     print(
         f"{args.output}: {format_bytes(summary.file_bytes)}, 1/{ratio:.1f} of the dense float32 "
-        f"weights ({format_bytes(summary.dense_fp32_bytes)})"
+        f"parameters ({format_bytes(summary.dense_fp32_bytes)})"
     )
     if state["epoch"] < config.epochs:
         print(f"note: the checkpoint is of epoch {state['epoch']} of {config.epochs}")

@@ -5,7 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lilnetx.cli.common import EXIT_OK, CommandParser, positive_int, require_folder_of
+from lilnetx.cli.common import (
+    EXIT_OK,
+    CommandParser,
+    nonnegative_int,
+    positive_int,
+    require_folder_of,
+)
 from lilnetx.cli.table import format_bytes
 
 _EPILOG = """\
@@ -40,7 +46,9 @@ def add_parser(subparsers: argparse._SubParsersAction[CommandParser]) -> None:
         metavar="G",
         help="input channels in a slice of 1x1 convolutions and linear layers (default: 1)",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed (default: 0)")
+    parser.add_argument(
+        "--seed", type=nonnegative_int, default=0, metavar="N", help="seed (default: 0)"
+    )
     parser.add_argument(
         "-o", "--output", required=True, type=Path, metavar="FILE", help=".lnx file to write"
     )

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import inspect
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
     from lilnetx.data import load
     from lilnetx.train.config import TrainConfig
-    from lilnetx.train.loop import train
+    from lilnetx.train.loop import CHECKPOINT, train
 
     names = [field.name for field in dataclasses.fields(TrainConfig)]
     config = TrainConfig(**{name: getattr(args, name) for name in names})
@@ -59,7 +60,11 @@ def run(args: argparse.Namespace) -> int:
     try:
         trained = train(config, data, args.output, progress=not args.quiet)
     except KeyboardInterrupt:
-        print(f"\nstopped; the same command goes on from the last checkpoint in {args.output}")
+        if (args.output / CHECKPOINT).exists():
+            print(
+                f"\nstopped; the same command goes on from the last checkpoint in {args.output}",
+                file=sys.stderr,
+            )
         raise
     print(format_facts(_facts(config, trained.result)))
     if config.dense:

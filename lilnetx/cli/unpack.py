@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lilnetx.cli.common import EXIT_OK, CommandParser, require_folder_of
+from lilnetx.cli.common import EXIT_OK, CommandParser, require_folder_of, require_other_file
 
 _EPILOG = """\
 examples:
@@ -38,6 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction[CommandParser]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Unpack."""
     require_folder_of(args.output)
+    require_other_file(args.file, args.output)
     from lilnetx.packing import unpack
 
     unpack(args.file, args.output, integers=args.integers)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lilnetx import __version__
 from lilnetx.errors import UsageError
+from lilnetx.format.layout import MAX_SLICE_LENGTH
 from lilnetx.graph.ir import Conv2d, Decoder, Graph, LatentWeight, Linear, Node, Op, Shape
 from lilnetx.graph.shapes import infer_shapes
 from lilnetx.graph.weights import decode_slices, is_pointwise, latent_shape
@@ -59,8 +60,10 @@ def synth(
         raise UsageError(f"unknown architecture {architecture!r}: expected one of {known}")
     if not 0.0 <= density <= 1.0:
         raise UsageError(f"density is {density}, expected 0 to 1")
-    if slice_1x1 < 1:
-        raise UsageError(f"slices of {slice_1x1} input channels: expected at least 1")
+    if not 1 <= slice_1x1 <= MAX_SLICE_LENGTH:
+        raise UsageError(f"slices of {slice_1x1} input channels: expected 1 to {MAX_SLICE_LENGTH}")
+    if seed < 0:
+        raise UsageError(f"seed is {seed}, expected at least 0")
     build = ARCHITECTURES[architecture]
     graph = build() if input_shape is None else build(input_shape)
     rng = np.random.default_rng(seed)

@@ -11,7 +11,7 @@ from torch import nn
 
 from lilnetx.atomic import atomic_write
 from lilnetx.data import DataFacts
-from lilnetx.errors import CheckpointError
+from lilnetx.errors import CheckpointError, UsageError
 from lilnetx.train.config import TrainConfig
 
 _VERSION = 1
@@ -49,9 +49,13 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such checkpoint") from error
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+    except pickle.UnpicklingError as error:
+        # torch's own text advises to load the file without its safeguards.
+        raise CheckpointError(f"{path}: not a readable checkpoint of lilnetx train") from error
+    except (OSError, RuntimeError, EOFError, ValueError) as error:
         raise CheckpointError(
-            f"{path}: not a readable checkpoint ({_first_line(error)}); delete it and train again"
+            f"{path}: not a readable checkpoint ({_first_line(error)}); if it is a damaged one, "
+            "delete it and train again"
         ) from error
     if not isinstance(state, dict) or "lilnetx_checkpoint" not in state:
         raise CheckpointError(f"{path}: not a checkpoint of lilnetx train")
@@ -62,9 +66,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         )
     try:
         state["config"] = TrainConfig.from_json(state["config"])
+        state["config"].check()
         state["data"] = DataFacts.from_json(state["data"])
-    except (TypeError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{path}: its configuration does not fit ({error})") from error
+        state["epoch"] = int(state["epoch"])
+        if not isinstance(state["model"], dict):
+            raise TypeError("no weights")
+    except (TypeError, KeyError, ValueError, UsageError) as error:
+        raise CheckpointError(
+            f"{path}: its content does not fit ({error}); it is damaged or of another version"
+        ) from error
     return state
 
 

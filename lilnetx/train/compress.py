@@ -53,7 +53,9 @@ class CompressedLayer:
         module.register_forward_hook(self._record_output_area)
 
     def _record_output_area(self, module: nn.Module, args: Any, output: Tensor) -> None:
-        self.output_area = math.prod(output.shape[2:])
+        # Linear layers may be applied at many positions, (N, ..., features).
+        linear = isinstance(module, nn.Linear)
+        self.output_area = math.prod(output.shape[1:-1] if linear else output.shape[-2:])
 
     @property
     def original(self) -> nn.Parameter:
@@ -245,6 +247,24 @@ def _layers_to_compress(
     chosen = [(n, m) for n, m in named if not any(fnmatchcase(n, p) for p in exclude)]
     if not chosen:
         raise CompressionError("the model has no Conv2d or Linear layer to compress")
+    seen: dict[int, str] = {}
+    for name, module in chosen:
+        weight = module._parameters.get("weight")
+        if weight is None:
+            raise CompressionError(
+                f"layer {name!r} has no plain weight (pruned or normalised): make it permanent "
+                "first, for example by torch.nn.utils.prune.remove"
+            )
+        if weight.dtype != torch.float32:
+            raise CompressionError(
+                f"layer {name!r} has a weight of {weight.dtype}; latents train in float32: use "
+                "model.float(), and autocast for reduced precision"
+            )
+        if id(weight) in seen:
+            raise CompressionError(
+                f"layers {seen[id(weight)]!r} and {name!r} share one weight; exclude one of them"
+            )
+        seen[id(weight)] = name
     return chosen
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from lilnetx.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,23 @@ class TrainConfig:
     precision: str = "fp32"
     dense: bool = False
     seed: int = 0
+
+    def check(self) -> None:
+        """Refuse values that cannot work, before anything is made; UsageError names the first."""
+        for name, least in (("epochs", 1), ("batch_size", 1), ("width", 1)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        for name in ("rate", "slices", "l2", "weight_decay", "crop_padding", "seed"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise UsageError(f"{name} must be a number of at least 0, not {value}")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise UsageError(f"learning_rate must be above 0, not {self.learning_rate}")
+        for name in ("warmup", "penalty_ramp"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"{name} must be in [0, 1), not {getattr(self, name)}")
+        if self.precision not in ("fp32", "bf16"):
+            raise UsageError(f"precision must be fp32 or bf16, not {self.precision!r}")
 
     def as_json(self) -> dict[str, Any]:
         """JSON-able; infinity as a string, since JSON has none."""

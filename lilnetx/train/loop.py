@@ -75,10 +75,7 @@ def train(
         CheckpointError: The folder's checkpoint is damaged or of another configuration.
         OutputError: The folder cannot be written.
     """
-    if config.epochs < 1 or config.batch_size < 1:
-        raise UsageError("epochs and batch size must be at least 1")
-    if config.precision not in ("fp32", "bf16"):
-        raise UsageError(f"precision must be fp32 or bf16, not {config.precision!r}")
+    config.check()
     if not 0 < config.validation < len(data.train_images):
         raise UsageError(
             f"validation must be between 1 and {len(data.train_images) - 1} of the "

@@ -59,6 +59,7 @@ def test_training_again_ends_with_the_same_figures_and_the_next_command(
         for row in map(json.loads, (run_folder / "log.jsonl").read_text().splitlines())
         if row["event"] == "final"
     ]
+    assert len(finals) == 2
     assert finals[0] == finals[-1]
 
 
@@ -115,7 +116,7 @@ def test_pack_says_size_and_ratio(run_folder, tmp_path, capsys):
     assert main(["pack", str(run_folder / "checkpoint.pt"), "-o", str(path)]) == 0
     out = capsys.readouterr().out
     assert f"{path.stat().st_size:,} bytes" in out
-    assert "of the dense float32 weights" in out
+    assert "of the dense float32 parameters" in out
 
 
 def test_benchmark_of_the_packed_file(packed, tmp_path, capsys):
@@ -153,15 +154,19 @@ def test_a_run_without_checkpoint_is_refused(tmp_path, capsys):
     assert "no such checkpoint" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("saved", [False, True])
 def test_an_interrupted_training_says_how_to_go_on(
-    tiny_fashion_mnist, tmp_path, monkeypatch, capsys
+    tiny_fashion_mnist, tmp_path, monkeypatch, capsys, saved
 ):
-    def interrupted(*args, **kwargs):
+    def interrupted(config, data, folder, **kwargs):
+        folder.mkdir()
+        if saved:
+            (folder / "checkpoint.pt").write_bytes(b"")
         raise KeyboardInterrupt
 
     monkeypatch.setattr("lilnetx.train.loop.train", interrupted)
     assert main(train_argv(tmp_path / "run", tiny_fashion_mnist)) == 130
-    assert "the same command goes on" in capsys.readouterr().out
+    assert ("the same command goes on" in capsys.readouterr().err) is saved
 
 
 def test_training_without_data(tmp_path, capsys):

@@ -186,3 +186,61 @@ def test_a_missing_extra_is_named_with_its_command(package, argv, extra, synthet
     assert f"'{package}'" in done.stderr
     assert f"pip install 'lilnetx[{extra}]'" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["synth", "resnet20", "--density", "0.2", "--seed", "-1", "-o", "x.lnx"], "at least 0"),
+        (
+            ["synth", "resnet20", "--density", "0.2", "--slice-1x1", "999", "-o", "x.lnx"],
+            "1 to 256",
+        ),
+        (["bench", "--seconds", "nan"], "finite"),
+        (["bench", "--seed", "-1"], "at least 0"),
+    ],
+)
+def test_numbers_that_cannot_work(argv, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = main(argv)
+    except SystemExit as stop:
+        code = stop.code
+    error = capsys.readouterr().err
+    assert code == 2
+    assert message in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_input_is_never_the_output(synthetic_lnx, capsys):
+    before = synthetic_lnx.read_bytes()
+    message = error_of(["unpack", synthetic_lnx, "-o", synthetic_lnx], capsys)
+    assert "is the input as well" in message
+    assert synthetic_lnx.read_bytes() == before
+
+
+def test_eval_wants_one_value_for_each_class(synthetic_lnx, tiny_fashion_mnist, tmp_path, capsys):
+    graph = read_lnx(synthetic_lnx)
+    end = next(node for node in graph.nodes if node.name == graph.outputs[0]).inputs[0]
+    meta = {"input": {"mean": [0.5], "std": [0.25]}, "dataset": "fashion-mnist"}
+    path = tmp_path / "pixels.lnx"
+    write_lnx(dataclasses.replace(graph, outputs=(end,), nodes=graph.nodes[:-1], meta=meta), path)
+    message = error_of(["eval", path, "--data-root", tiny_fashion_mnist], capsys)
+    assert "one for each of its 10 classes" in message
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {"input": {"mean": [0.5], "std": [0.2, 0.2]}, "dataset": "fashion-mnist"},
+        {"input": {"mean": [0.5], "std": [0.0]}, "dataset": "fashion-mnist"},
+        {"input": {"mean": [0.5], "std": [0.2]}, "dataset": ["fashion-mnist"]},
+    ],
+)
+def test_eval_refuses_meta_that_does_not_fit(synthetic_lnx, meta, tmp_path, capsys):
+    path = tmp_path / "odd.lnx"
+    write_lnx(dataclasses.replace(read_lnx(synthetic_lnx), meta=meta), path)
+    message = error_of(["eval", path], capsys)
+    wanted = "give --data" if isinstance(meta["dataset"], list) else "no usable input normalisation"
+    assert wanted in message

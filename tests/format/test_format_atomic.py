@@ -73,3 +73,21 @@ def test_permissions_are_those_of_a_plain_file(tmp_path):
 
 def mode(path):
     return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_links_stay_and_what_they_point_to_is_replaced(tmp_path):
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    with atomic_write(link) as file:
+        file.write(b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+
+
+def test_pipes_are_refused_and_stay(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OutputError, match="device or a pipe"), atomic_write(pipe) as file:
+        file.write(b"new")
+    assert pipe.is_fifo()

@@ -5,6 +5,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: training cannot be tested")
 
 from torch import nn  # noqa: E402
+from torch.nn.utils import prune  # noqa: E402
 
 import lilnetx  # noqa: E402
 from lilnetx.errors import CompressionError  # noqa: E402
@@ -157,3 +158,31 @@ def test_state_dict_round_trip_restores_the_weights():
     # The latents' unit is part of the state too: another start must not change what is loaded.
     other.load_state_dict(model.state_dict())
     torch.testing.assert_close(other.eval()(x), model.eval()(x), rtol=0, atol=0)
+
+
+def test_output_area_of_linear_layers_and_single_images():
+    class Tokens(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 2, 3)
+            self.linear = nn.Linear(8, 4)
+
+        def forward(self, image, tokens):
+            return self.conv(image), self.linear(tokens)
+
+    model = Tokens()
+    handle = lilnetx.compress(model)
+    model(torch.zeros(1, 9, 8), torch.zeros(2, 5, 8))
+    assert {layer.name: layer.output_area for layer in handle.layers} == {"conv": 42, "linear": 5}
+
+
+def test_layers_that_cannot_be_compressed_are_refused_before_anything_changes():
+    tied = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    tied[1].weight = tied[0].weight
+    pruned = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    prune.l1_unstructured(pruned[1], "weight", 0.5)
+    mixed = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4).double())
+    for model, message in ((tied, "share one"), (pruned, "no plain"), (mixed, "float64")):
+        with pytest.raises(CompressionError, match=message):
+            lilnetx.compress(model)
+        assert not nn.utils.parametrize.is_parametrized(model[0])

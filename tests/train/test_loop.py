@@ -140,11 +140,32 @@ def test_a_checkpoint_cannot_run_code(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"epochs": 0}, {"validation": 96}, {"validation": 0}, {"precision": "fp8"}]
+    "change",
+    [
+        {"epochs": 0},
+        {"width": 0},
+        {"validation": 96},
+        {"validation": 0},
+        {"precision": "fp8"},
+        {"learning_rate": -1.0},
+        {"learning_rate": float("nan")},
+        {"crop_padding": -1},
+        {"seed": -1},
+        {"warmup": 1.0},
+    ],
 )
 def test_settings_that_cannot_work_are_refused(tmp_path, change):
     with pytest.raises(UsageError):
-        loop.train(dataclasses.replace(CONFIG, **change), DATA, tmp_path, progress=False)
+        loop.train(dataclasses.replace(CONFIG, **change), DATA, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("damage", [{"epoch": None}, {"model": 3}, {"data": {"name": "x"}}])
+def test_checkpoints_with_parts_missing_are_refused(whole_run, tmp_path, damage):
+    state = torch.load(whole_run[1] / loop.CHECKPOINT, weights_only=True)
+    torch.save({**state, **damage}, tmp_path / "checkpoint.pt")
+    with pytest.raises(CheckpointError, match="does not fit"):
+        load_checkpoint(tmp_path / "checkpoint.pt")
 
 
 def test_an_unwritable_folder_is_one_clear_error(tmp_path):
