@@ -20,7 +20,7 @@ READY := $(VENV)/.ready
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench figures clean
+.PHONY: help install demo test lint format sanitize bench figures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,14 @@ format: $(READY) ## format all sources in place
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CXX_SOURCES)
+
+# The sanitized package lies beside the ordinary one; its sources come before the installed ones.
+sanitize: $(READY) ## run the C++ parts' tests under AddressSanitizer and UBSan (minutes to build)
+	PATH="$(BIN):$$PATH" LILNETX_SANITIZE=address,undefined $(BIN)/python setup.py -q build \
+	--build-lib build/sanitize --build-temp build/sanitize.tmp
+	ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc PYTHONPATH=$(CURDIR)/build/sanitize \
+	LD_PRELOAD="$$(c++ -print-file-name=libasan.so):$$(c++ -print-file-name=libstdc++.so)" \
+	$(BIN)/pytest tests/codec tests/format tests/runtime tests/test_shipped_model.py $(PYTEST_ARGS)
 
 bench: $(INSTALLED) ## time the kernels, layer shape by layer shape
 	$(BIN)/pytest benchmarks/bench_*.py --benchmark-only $(PYTEST_ARGS)
