@@ -161,13 +161,19 @@ def test_a_forked_process_runs_and_drops_sessions(batch):
 def test_sessions_share_threads():
     run_script(
         """
-        import os, threading
+        import os, threading, time
         import numpy as np
         from random_networks import residual_network
         from lilnetx.runtime import Session
 
         def threads():
             return len(os.listdir("/proc/self/task"))
+
+        def falls_to(count):  # the system lists a thread for a moment after it was joined
+            end = time.monotonic() + 10
+            while threads() > count and time.monotonic() < end:
+                time.sleep(0.01)
+            return threads() <= count
 
         before = threads()
         sessions = [Session(residual_network(0), threads=4) for _ in range(5)]
@@ -193,8 +199,8 @@ def test_sessions_share_threads():
         for w in workers:
             w.join()
         assert not wrong
-        assert threads() <= before + 9
+        assert falls_to(before + 9)
         del sessions, session, workers, w
-        assert threads() == before
+        assert falls_to(before)
         """
     )
