@@ -12,7 +12,10 @@ namespace lnx {
 
 struct Network::State {
   State(Isa isa, int threads, int64_t arena_floats)
-      : kernels(lnx::kernels(isa)), arena_floats(arena_floats), pool(threads) {}
+      : kernels(lnx::kernels(isa)),
+        arena_floats(arena_floats),
+        threads(threads),
+        pools(threads > 1 ? SharedPools::get(threads) : nullptr) {}
 
   struct Memory {
     AlignedBuffer<float> arena, scratch;
@@ -59,7 +62,8 @@ struct Network::State {
   std::vector<int64_t> output_floats;
   std::vector<std::unique_ptr<Step>> steps;
   std::vector<Memory> memory;  // one, or one for each thread
-  ThreadPool pool;
+  const int threads;
+  const std::shared_ptr<SharedPools> pools;  // null for a single thread
   std::mutex mutex;
 };
 
@@ -212,12 +216,14 @@ void Network::prepare() {
 void Network::run(const float* x, int64_t batch, float* const* outputs) {
   State& state = *state_;
   std::lock_guard<std::mutex> lock(state.mutex);
-  const bool whole_images = threads() > 1 && batch >= threads();
+  const SharedPools::Loan loan(state.pools.get());
+  ThreadPool* const pool = loan.pool();
+  const bool whole_images = pool && batch >= threads();
   state.grow_memory(whole_images ? threads() : 1);
-  const ThreadPool::Awake awake(state.pool);
+  const ThreadPool::Awake awake(pool);
   if (whole_images) {
     const int64_t parts = std::min<int64_t>(batch, ThreadPool::kMaxParts);
-    state.pool.share(static_cast<int>(parts), [&](int64_t part, int member) {
+    pool->share(static_cast<int>(parts), [&](int64_t part, int member) {
       for (int64_t i = batch * part / parts; i < batch * (part + 1) / parts; ++i) {
         Frame frame = state.frame(state.memory[member], x, i, outputs);
         frame.member = member;
@@ -228,7 +234,7 @@ void Network::run(const float* x, int64_t batch, float* const* outputs) {
   }
   for (int64_t i = 0; i < batch; ++i) {
     Frame frame = state.frame(state.memory[0], x, i, outputs);
-    if (threads() > 1) frame.pool = &state.pool;
+    frame.pool = pool;
     for (const auto& step : state.steps) step->run(frame);
   }
 }
@@ -245,11 +251,12 @@ std::vector<double> Network::profile(const float* x, int64_t batch, int repeats)
   }
   const int64_t steps = num_steps();
   std::vector<double> seconds(repeats * steps, 0.0);
-  const ThreadPool::Awake awake(state.pool);
+  const SharedPools::Loan loan(state.pools.get());
+  const ThreadPool::Awake awake(loan.pool());
   for (int r = 0; r < repeats; ++r) {
     for (int64_t i = 0; i < batch; ++i) {
       Frame frame = state.frame(state.memory[0], x, i, outputs.data());
-      if (threads() > 1) frame.pool = &state.pool;
+      frame.pool = loan.pool();
       for (int64_t s = 0; s < steps; ++s) {
         const auto start = std::chrono::steady_clock::now();
         state.steps[s]->run(frame);
@@ -265,6 +272,6 @@ int64_t Network::num_steps() const { return static_cast<int64_t>(state_->steps.s
 int64_t Network::input_floats() const { return state_->input_floats; }
 int64_t Network::output_floats(int64_t i) const { return state_->output_floats.at(i); }
 int64_t Network::num_outputs() const { return static_cast<int64_t>(state_->output_floats.size()); }
-int Network::threads() const { return state_->pool.members(); }
+int Network::threads() const { return state_->threads; }
 
 }  // namespace lnx

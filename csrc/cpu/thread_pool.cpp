@@ -1,5 +1,10 @@
 #include "cpu/thread_pool.h"
 
+#include <unistd.h>
+
+#include <map>
+#include <system_error>
+
 namespace lnx {
 namespace {
 
@@ -103,5 +108,51 @@ void ThreadPool::work(int member) {
     }
   }
 }
+
+std::shared_ptr<SharedPools> SharedPools::get(int members) {
+  // Never destroyed: networks may outlive static objects.
+  static std::mutex& mutex = *new std::mutex;
+  static auto& known = *new std::map<int, std::weak_ptr<SharedPools>>;
+  std::lock_guard<std::mutex> lock(mutex);
+  std::weak_ptr<SharedPools>& entry = known[members];
+  std::shared_ptr<SharedPools> pools = entry.lock();
+  if (!pools || !pools->in_own_process()) entry = pools = std::make_shared<SharedPools>(members);
+  return pools;
+}
+
+SharedPools::SharedPools(int members) : members_(members), owner_(getpid()) {
+  idle_.push_back(std::make_unique<ThreadPool>(members));
+}
+
+SharedPools::~SharedPools() {
+  if (in_own_process()) return;
+  // Joining threads that are not here, or destroying what they wait on, would never end.
+  for (std::unique_ptr<ThreadPool>& pool : idle_) static_cast<void>(pool.release());
+}
+
+std::unique_ptr<ThreadPool> SharedPools::take() {
+  // Before the lock, which another thread may have held when the process was forked.
+  if (!in_own_process()) return nullptr;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!idle_.empty()) {
+      std::unique_ptr<ThreadPool> pool = std::move(idle_.back());
+      idle_.pop_back();
+      return pool;
+    }
+  }
+  try {
+    return std::make_unique<ThreadPool>(members_);
+  } catch (const std::system_error&) {
+    return nullptr;  // the system is out of threads: the run goes on with its own
+  }
+}
+
+void SharedPools::give_back(std::unique_ptr<ThreadPool> pool) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  idle_.push_back(std::move(pool));
+}
+
+bool SharedPools::in_own_process() const { return getpid() == owner_; }
 
 }  // namespace lnx

@@ -1,9 +1,12 @@
 // A fixed team of threads that shares parts of work. Idle threads sleep.
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -24,16 +27,20 @@ class ThreadPool {
 
   int members() const { return static_cast<int>(threads_.size()) + 1; }
 
-  // While one lives, threads are awake and wait for parts. One at a time.
+  // While one lives, threads are awake and wait for parts. One at a time. Null has no threads.
   class Awake {
    public:
-    explicit Awake(ThreadPool& pool) : pool_(pool) { pool_.wake(true); }
-    ~Awake() { pool_.wake(false); }
+    explicit Awake(ThreadPool* pool) : pool_(pool) {
+      if (pool_) pool_->wake(true);
+    }
+    ~Awake() {
+      if (pool_) pool_->wake(false);
+    }
     Awake(const Awake&) = delete;
     Awake& operator=(const Awake&) = delete;
 
    private:
-    ThreadPool& pool_;
+    ThreadPool* pool_;
   };
 
   // Calls job(part, member) for each part below `parts`, on any member, and returns when all are
@@ -70,6 +77,47 @@ class ThreadPool {
   Function function_ = nullptr;
   const void* context_ = nullptr;
   std::vector<std::thread> threads_;
+};
+
+// The idle pools of one size in this process, which all networks of that many threads share: a run
+// borrows one. There are as many pools as runs were ever under way at once, not as networks.
+class SharedPools {
+ public:
+  // Those of this process, with at least one pool; they live as long as someone holds them.
+  static std::shared_ptr<SharedPools> get(int members);
+
+  explicit SharedPools(int members);
+  ~SharedPools();
+  SharedPools(const SharedPools&) = delete;
+  SharedPools& operator=(const SharedPools&) = delete;
+
+  // A pool, or none where a new one cannot be had, while this lives.
+  class Loan {
+   public:
+    explicit Loan(SharedPools* pools) : pools_(pools), pool_(pools ? pools->take() : nullptr) {}
+    ~Loan() {
+      if (pool_) pools_->give_back(std::move(pool_));
+    }
+    Loan(const Loan&) = delete;
+    Loan& operator=(const Loan&) = delete;
+
+    ThreadPool* pool() const { return pool_.get(); }
+
+   private:
+    SharedPools* pools_;
+    std::unique_ptr<ThreadPool> pool_;
+  };
+
+ private:
+  std::unique_ptr<ThreadPool> take();
+  void give_back(std::unique_ptr<ThreadPool> pool);
+  // A forked process has the objects, but not the threads.
+  bool in_own_process() const;
+
+  const int members_;
+  const pid_t owner_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<ThreadPool>> idle_;
 };
 
 }  // namespace lnx

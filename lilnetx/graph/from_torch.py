@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import re
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,12 +73,38 @@ def import_model(
     return importer.finish(input_shape)
 
 
+def copy_model(model: torch.nn.Module) -> torch.nn.Module:
+    """A deep copy, of models too that hold tensors which torch refuses to copy.
+
+    Those are results of a computation with gradients, such as the weight that
+    ``torch.nn.utils.prune`` or the older ``weight_norm`` evaluates before each forward pass. The
+    copy holds their values, without the gradients, until it is evaluated itself.
+    """
+    memo: dict[int, Any] = {}
+    for module in model.modules():
+        for tensor in _tensors(vars(module)):
+            if not tensor.is_leaf:
+                memo[id(tensor)] = tensor.detach().clone()
+    return copy.deepcopy(model, memo)
+
+
+def _tensors(value: object) -> Iterator[torch.Tensor]:
+    """Tensors in nested dicts, lists and tuples."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(item)
+
+
 def _evaluation_copy(model: torch.nn.Module) -> torch.nn.Module:
     """A copy on the CPU, in eval mode, with each parametrized tensor replaced by its value."""
     import torch
     from torch.nn.utils import parametrize
 
-    duplicate = copy.deepcopy(model).cpu().eval()
+    duplicate = copy_model(model).cpu().eval()
     for module in list(duplicate.modules()):
         if not parametrize.is_parametrized(module):
             continue
@@ -286,4 +313,4 @@ class Importer:
         return graph, {draft.name: draft.path for draft in kept if draft.weight is not None}
 
 
-__all__ = ["Importer", "from_torch", "import_model"]
+__all__ = ["Importer", "copy_model", "from_torch", "import_model"]

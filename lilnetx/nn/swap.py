@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import copy
-
 from torch import nn
 from torch.nn.utils import parametrize
 
+from lilnetx.graph.from_torch import copy_model
 from lilnetx.nn.sparse_conv2d import SparseConv2d
 
 
 def sparsify(model: nn.Module, *, inplace: bool = False) -> nn.Module:
     """A network whose ``torch.nn.Conv2d`` modules are :class:`SparseConv2d`.
 
-    Weights do not change: what is zero in them is skipped. Parametrized convolutions (pruning,
-    :func:`lilnetx.compress`) become plain ones with their current weight; subclasses of ``Conv2d``
-    are left alone. Modules that occur twice stay shared.
+    Weights do not change: what is zero in them is skipped. Parametrized convolutions
+    (:func:`lilnetx.compress`, ``torch.nn.utils.prune``, weight and spectral norm) become plain ones
+    with their current weight; subclasses of ``Conv2d`` are left alone. Modules that occur twice
+    stay shared.
+
+    Hooks of the convolutions that are swapped, forward hooks among them, are dropped: register
+    them on what is returned. Hooks of all other modules stay.
 
     Args:
         model: Any network, a single convolution included.
@@ -26,7 +29,7 @@ def sparsify(model: nn.Module, *, inplace: bool = False) -> nn.Module:
         The network, its modules in training or evaluation mode as before.
     """
     if not inplace:
-        model = copy.deepcopy(model)
+        model = copy_model(model)
     swapped: dict[nn.Module, SparseConv2d] = {}
 
     def swap(module: nn.Module) -> nn.Module:

@@ -46,6 +46,10 @@ class Session:
     memory that lets each thread take whole images). A session may be used from several threads; its
     runs follow each other.
 
+    Sessions of one process share their threads: for each thread count there are as many teams as
+    runs were ever under way at once. In a forked process, an inherited session runs on the calling
+    thread only (do not fork while another thread is in :meth:`run`); a new one has its own threads.
+
     Args:
         source: A ``.lnx`` file or a graph.
         threads: Threads to use; None for as many as the process may use.

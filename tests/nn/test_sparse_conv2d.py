@@ -11,8 +11,11 @@ import pytest
 import torch
 from tolerances import LAYER
 from torch import nn
-from torch.nn.utils import parametrize
+from torch.autograd import forward_ad
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.utils import parametrize, prune, spectral_norm, weight_norm
 
+from lilnetx.graph.from_torch import copy_model
 from lilnetx.nn import SparseConv2d, sparsify
 
 
@@ -90,7 +93,9 @@ def test_frozen_parameters_run_sparse_without_no_grad():
     assert len(sparse._sessions) == 1
 
 
-@pytest.mark.parametrize("change", ["in place", "new tensor", "bias", "state_dict"])
+@pytest.mark.parametrize(
+    "change", ["in place", "new tensor", "bias", "state_dict", "data", "numpy", "bias data"]
+)
 def test_changed_parameters_are_packed_again(change):
     conv = make_sparse(nn.Conv2d(3, 4, 3))
     sparse = SparseConv2d.from_dense(conv)
@@ -105,6 +110,12 @@ def test_changed_parameters_are_packed_again(change):
                 module.weight = nn.Parameter(torch.full_like(module.weight, 0.25))
             elif change == "bias":
                 module.bias.add_(1)
+            elif change == "data":
+                module.weight.data.mul_(2)
+            elif change == "numpy":
+                module.weight.detach().numpy()[0, 1] = 1
+            elif change == "bias data":
+                module.bias.data.add_(1)
             else:
                 module.load_state_dict(state)
         assert_same(sparse(x), conv(x))
@@ -178,6 +189,49 @@ def test_export_sees_a_convolution():
     assert any("conv2d" in str(node.target) for node in program.graph.nodes)
 
 
+def test_unchanged_parameters_are_packed_once():
+    sparse = SparseConv2d(3, 4, 3)
+    x = torch.randn(1, 3, 8, 8)
+    with torch.no_grad():
+        sparse.weight[0] = -0.0
+        sparse.weight[1] = torch.nan
+        sparse(x)
+        (session,) = sparse._sessions.values()
+        sparse(x)
+        assert list(sparse._sessions.values()) == [session]
+
+
+def dense_call(how, model, x):
+    """What some machinery that must see torch's convolution makes of a model."""
+    if how == "jit":
+        return torch.jit.trace(model, torch.zeros_like(x))(x)
+    if how == "fx":
+        return torch.fx.symbolic_trace(model)(x)
+    if how == "make_fx":
+        return make_fx(model)(torch.zeros_like(x))(x)
+    if how == "vmap":
+        return torch.vmap(model)(x[:, None])[:, 0]
+    if how == "vmap of weights":
+        weights = {k: v.detach()[None] for k, v in model.named_parameters()}
+        call = lambda w: torch.func.functional_call(model, w, (x,))  # noqa: E731
+        return torch.vmap(call)(weights)[0]
+    if how == "jvp":
+        return torch.func.jvp(model, (x,), (torch.ones_like(x),))[1]
+    assert how == "dual"
+    with forward_ad.dual_level():
+        output = model(forward_ad.make_dual(x, torch.ones_like(x)))
+        return forward_ad.unpack_dual(output).tangent
+
+
+@pytest.mark.parametrize("how", ["jit", "fx", "make_fx", "vmap", "vmap of weights", "jvp", "dual"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_follows_operators_sees_a_convolution(how):
+    conv = nn.Sequential(make_sparse(nn.Conv2d(3, 4, 3)), nn.ReLU()).requires_grad_(False)
+    sparse = sparsify(conv)
+    x = torch.randn(2, 3, 8, 8)
+    assert_same(dense_call(how, sparse, x), dense_call(how, conv, x))
+
+
 class Doubled(nn.Module):
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
         return weight * 2
@@ -217,6 +271,61 @@ def test_sparsify_in_place_and_on_a_convolution():
     conv = nn.Conv2d(3, 4, 3)
     assert type(sparsify(conv)) is SparseConv2d
     assert type(conv) is nn.Conv2d
+
+
+def prune_filters(conv):
+    prune.ln_structured(conv, "weight", 0.5, n=2, dim=0)
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize("change", [prune_filters, weight_norm, spectral_norm])
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_sparsify_takes_weights_that_hooks_compute(change, inplace):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Linear(6, 2)).eval()
+    change(model[0])
+    change(model[2])
+    with torch.no_grad():  # what the hook computed before is out of date
+        for parameter in model[0].parameters():
+            parameter.mul_(1.5)
+    model(torch.randn(2, 3, 8, 8))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.5)
+    kept = copy_model(model)
+    sparse = sparsify(model, inplace=inplace)
+    x = torch.randn(2, 3, 8, 8)
+    with torch.no_grad():
+        assert_same(sparse(x), kept(x))
+    assert set(dict(sparse[0].named_parameters())) == {"weight", "bias"}
+    assert sparse[0].weight.requires_grad
+    # The hook of the layer that is not swapped still follows its parameters, those of the copy.
+    before = sparse[2].weight.detach().clone()
+    with torch.no_grad():
+        for name, parameter in sparse[2].named_parameters():
+            if name in ("weight_orig", "weight_g"):
+                parameter.mul_(3)
+        if change is not spectral_norm:  # which divides by the norm
+            sparse(x)
+            assert torch.allclose(sparse[2].weight, before * 3)
+        if not inplace:
+            assert_same(model(x), kept(x))
+
+
+def test_sparsify_copies_cached_results():
+    model = network()
+    model.cache = {"features": [model[0].weight * 2]}
+    copied = sparsify(model).cache["features"][0]
+    assert torch.equal(copied, model.cache["features"][0])
+    assert copied is not model.cache["features"][0]
+
+
+def test_sparsify_drops_hooks_of_convolutions_only():
+    model = network()
+    calls = []
+    for module in model.modules():
+        module.register_forward_hook(lambda module, *_: calls.append(type(module)))
+    sparsify(model)(torch.randn(2, 3, 15, 15))
+    assert calls == [nn.BatchNorm2d, nn.ReLU, nn.Sequential, nn.Sequential]
 
 
 def test_forward_from_several_threads():

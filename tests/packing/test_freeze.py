@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="freezes torch models")
 from torch import nn  # noqa: E402
-from torch.nn.utils import parametrize  # noqa: E402
+from torch.nn.utils import parametrize, prune  # noqa: E402
 
 import lilnetx  # noqa: E402
 from lilnetx.errors import PackError, UnsupportedOperatorError  # noqa: E402
@@ -264,3 +264,23 @@ def test_wrong_arguments(more, message):
 def test_unsupported_operators_come_through():
     with pytest.raises(UnsupportedOperatorError, match="layer '1'"):
         freeze(nn.Sequential(nn.Conv2d(3, 3, 1), nn.GELU()), SHAPE)
+
+
+def test_pruned_models(tmp_path):
+    torch.manual_seed(0)
+    model = network()
+    for layer in (model[0], model[4]):
+        prune.ln_structured(layer, "weight", 0.5, n=2, dim=0)
+    prune.l1_unstructured(model[10], "weight", 0.3)
+    model.eval()
+    graph = freeze(model, SHAPE, side_bits=0)
+    assert {n.name for n in graph.nodes if n.weight is not None} == {"0", "3", "4", "7", "10"}
+    weight = graph.node("0").weight.values
+    assert (~weight.any(axis=(1, 2, 3))).sum() == 4
+    x = np.random.default_rng(0).standard_normal((4, *SHAPE))
+    with torch.no_grad():
+        expected = model(torch.from_numpy(x).float()).numpy()
+    assert relative_error(run(graph, x)[0], expected) < 1e-5
+    assert prune.is_pruned(model[0])
+    assert "weight_orig" in dict(model[0].named_parameters())
+    lilnetx.pack(model, tmp_path / "pruned.lnx", input_shape=SHAPE)

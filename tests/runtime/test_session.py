@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -109,3 +110,97 @@ def test_a_weight_that_is_missing():
 def test_runtime_needs_no_torch():
     code = "import lilnetx.runtime, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=os.environ, check=False).returncode == 0
+
+
+def run_script(code: str) -> None:
+    """Runs it in a process of its own, which must end well and in time."""
+    tests = os.path.dirname(os.path.abspath(__file__))
+    path = os.pathsep.join([tests, os.path.dirname(tests), os.environ.get("PYTHONPATH", "")])
+    script = [sys.executable, "-c", textwrap.dedent(code)]
+    subprocess.run(script, env={**os.environ, "PYTHONPATH": path}, check=True, timeout=60)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+@pytest.mark.parametrize("batch", [1, 5])
+def test_a_forked_process_runs_and_drops_sessions(batch):
+    run_script(
+        f"""
+        import os, signal
+        import numpy as np
+        from random_networks import residual_network
+        from lilnetx.runtime import Session
+
+        x = np.random.default_rng(0).normal(size=({batch}, 3, 30, 27)).astype(np.float32)
+        session = Session(residual_network(0), threads=3)
+        expected = session.run(x)
+
+        def check(session):
+            for a, e in zip(session.run(x), expected, strict=True):
+                assert np.array_equal(a, e)
+
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)  # so that a process that hangs is not left behind
+            try:
+                check(session)
+                new = Session(residual_network(0), threads=3)
+                check(new)
+                check(session)
+                del session, new
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        assert status == 0, status
+        check(session)
+        """
+    )
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads in /proc")
+def test_sessions_share_threads():
+    run_script(
+        """
+        import os, threading, time
+        import numpy as np
+        from random_networks import residual_network
+        from lilnetx.runtime import Session
+
+        def threads():
+            return len(os.listdir("/proc/self/task"))
+
+        def falls_to(count):  # the system lists a thread for a moment after it was joined
+            end = time.monotonic() + 10
+            while threads() > count and time.monotonic() < end:
+                time.sleep(0.01)
+            return threads() <= count
+
+        before = threads()
+        sessions = [Session(residual_network(0), threads=4) for _ in range(5)]
+        assert threads() == before + 3
+        x = np.random.default_rng(0).normal(size=(5, 3, 30, 27)).astype(np.float32)
+        expected = sessions[0].run(x)
+        for session in sessions:
+            session.run(x[:1])
+        assert threads() == before + 3
+
+        # Runs at once borrow different teams.
+        wrong = []
+
+        def work(session):
+            for _ in range(20):
+                for a, e in zip(session.run(x), expected, strict=True):
+                    if not np.array_equal(a, e):
+                        wrong.append(a)
+
+        workers = [threading.Thread(target=work, args=(s,)) for s in sessions[:3]]
+        for w in workers:
+            w.start()
+        for w in workers:
+            w.join()
+        assert not wrong
+        assert falls_to(before + 9)
+        del sessions, session, workers, w
+        assert falls_to(before)
+        """
+    )
