@@ -16,7 +16,7 @@ lilnetx-bench --pin "$pin" --seconds 20 \
   --json "$results/resnet20-bench.json" --csv "$results/resnet20-bench.csv"
 lilnetx synth resnet50 --density 0.19 --seed 0 -o "$scratch/resnet50-density-0.19.lnx"
 for batch in 1 16; do
-  lilnetx-bench "$scratch/resnet50-density-0.19.lnx" --pin "$pin" --batch "$batch" --seconds 60 \
+  lilnetx-bench "$scratch/resnet50-density-0.19.lnx" --pin "$pin" --batch "$batch" --seconds 40 \
     --json "$results/resnet50-batch$batch.json" --csv "$results/resnet50-batch$batch.csv"
 done
 python benchmarks/readme.py

@@ -35,9 +35,9 @@ def add_parser(subparsers: argparse._SubParsersAction[CommandParser]) -> None:
     parser.add_argument(
         "--side-bits",
         type=int,
-        default=14,
+        default=18,
         metavar="N",
-        help="significant bits of the scales and biases; 0 keeps them float32 (default: 14)",
+        help="significant bits of the scales and biases; 0 keeps them float32 (default: 18)",
     )
     parser.set_defaults(run=run)
 

@@ -27,7 +27,7 @@ def freeze(
     model: torch.nn.Module,
     input_shape: tuple[int, ...],
     *,
-    side_bits: int = 14,
+    side_bits: int = 18,
     meta: Mapping[str, Any] | None = None,
 ) -> Graph:
     """Freezes a model as it evaluates; the model itself is left untouched, in its own mode.

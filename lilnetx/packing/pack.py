@@ -18,7 +18,7 @@ def pack(
     path: str | os.PathLike[str],
     *,
     input_shape: tuple[int, ...],
-    side_bits: int = 14,
+    side_bits: int = 18,
     meta: Mapping[str, Any] | None = None,
 ) -> Graph:
     """Freezes a model and writes it; an existing file is replaced whole or not at all.

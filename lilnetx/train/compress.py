@@ -32,8 +32,8 @@ class Objective:
             area relative to the mean over all slices), so that computation falls with size.
     """
 
-    rate: float = 0.5
-    slices: float = 0.3
+    rate: float = 0.7
+    slices: float = 0.5
     slice_norm: float = 2.0
     l2: float = 0.0
     cost_weighted: bool = True

@@ -42,12 +42,12 @@ class TrainConfig:
     network: str = "resnet20"
     data: str = "fashion-mnist"
     width: int = 16
-    epochs: int = 40
+    epochs: int = 32
     batch_size: int = 128
     learning_rate: float = 0.0015
     warmup: float = 0.1
-    rate: float = 0.5
-    slices: float = 0.3
+    rate: float = 0.7
+    slices: float = 0.5
     slice_norm: float = 2.0
     l2: float = 0.0
     cost_weighted: bool = True

@@ -101,7 +101,7 @@ def test_dense_baseline_has_no_latents(tmp_path):
 
 def test_a_checkpoint_of_other_settings_is_refused(whole_run):
     other = dataclasses.replace(CONFIG, rate=2.0, epochs=4)
-    with pytest.raises(CheckpointError, match=r"epochs: 3 there, 4 here; rate: 0.5 there, 2.0"):
+    with pytest.raises(CheckpointError, match=r"epochs: 3 there, 4 here; rate: 0.7 there, 2.0"):
         loop.train(other, DATA, whole_run[1], progress=False)
 
 
