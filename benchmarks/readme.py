@@ -85,7 +85,8 @@ def render() -> str:
     lines += [
         "",
         f"One core of {machine['cpu']} ({bench['isa']}), {machine['system']}, one thread, float32, "
-        f"medians of alternating calls in one run; every engine at its best settings ({others}). "
+        "medians of alternating calls in one run, each engine with the settings that the results "
+        f"name; torch.compile was not among them ({others}). "
         f"Python {versions['python']}, torch {versions['torch']}. The dense network is trained "
         "by the same loop (`--dense`), one seed each. Command: `make figures`; all figures with "
         "their spreads are in [`benchmarks/results`](benchmarks/results).",

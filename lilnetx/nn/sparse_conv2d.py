@@ -38,11 +38,10 @@ class SparseConv2d(nn.Conv2d):
 
     Weights are packed at the first call with an input size, and again after the weight or bias
     changed. Every call compares them, bit for bit, with a copy of what was packed: writes through
-    ``.data`` or ``.numpy()`` leave no other trace. Of 3x3 kernels that takes some 4 us for 64x64
-    channels, 15 us for 128x128, 60 us for 256x256 and 360 us for 512x512 (one x86 core): little
-    beside large images or batches, but up to twice the convolution itself where many channels, few
-    nonzero slices and one 7x7 image meet. A :class:`lilnetx.Session` of the whole network does
-    without.
+    ``.data`` or ``.numpy()`` leave no other trace. That costs a read of the dense weight: little
+    beside large images or batches, but it can exceed the convolution itself where many channels,
+    few nonzero slices and one small image meet. A :class:`lilnetx.Session` of the whole network
+    does without.
 
     Threads follow ``torch.get_num_threads()``; all layers share them.
     """

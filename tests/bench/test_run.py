@@ -130,8 +130,6 @@ def test_a_wrong_contender_is_not_timed(factor, synthetic_lnx, monkeypatch):
 
 
 def test_the_shipped_model_is_the_default():
-    if not (run.resources.files("lilnetx.models") / SHIPPED_MODEL).is_file():
-        pytest.skip(f"the package holds no {SHIPPED_MODEL}")
     result = run_benchmark(None, QUICK)
     assert result.file == SHIPPED_MODEL
     assert result.synthetic is False
