@@ -86,7 +86,7 @@ class Network:
         block_channels: int,
         tile_rows: int,
         tile: int,
-        relu: bool,
+        activation: str,
         residual: _Image | None,
         bias: NDArray[np.float32],
         slice_shape: _SliceShape,
@@ -104,7 +104,9 @@ class Network:
         count_include_pad: bool,
     ) -> None: ...
     def add_global_average(self, input: _Image, output: _Image, /) -> None: ...
-    def add_elementwise(self, a: _Image, b: _Image | None, output: _Image, relu: bool) -> None: ...
+    def add_elementwise(
+        self, a: _Image, b: _Image | None, output: _Image, activation: str
+    ) -> None: ...
     def add_flatten(self, input: _Image, output: _Image, /) -> None: ...
     def add_linear(
         self,
@@ -116,7 +118,7 @@ class Network:
         channel: NDArray[Any],
         values: NDArray[np.float32],
         bias: NDArray[np.float32],
-        relu: bool,
+        activation: str,
         dense: bool,
     ) -> None: ...
     def add_softmax(self, input: _Image, output: _Image, /) -> None: ...

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lilnetx.graph.ir import Add, Conv2d, Decoder, Graph, LatentWeight, Node, Relu
+from lilnetx.graph.ir import Add, Conv2d, Decoder, Graph, LatentWeight, Node, Op
+from lilnetx.runtime.fuse import ACTIVATIONS
+
+ACTIVATION_OPS: dict[str, type[Op]] = {name: op for op, name in ACTIVATIONS.items()}
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class ConvCase:
     g: int = 1
     bias: bool = True
     residual: bool = False
-    relu: bool = False
+    activation: str = "none"
 
     @property
     def op(self) -> Conv2d:
@@ -55,22 +58,33 @@ class ConvCase:
         parts.append(f"d{self.density}")
         if self.g > 1:
             parts.append(f"g{self.g}")
-        parts += [n for n in ("residual", "relu") if getattr(self, n)]
+        if self.residual:
+            parts.append("residual")
+        if self.activation != "none":
+            parts.append(self.activation)
         if not self.bias:
             parts.append("nobias")
         return "-".join(parts)
 
 
-def _epilogues(i: int) -> dict[str, bool]:
-    """Every combination of bias, residual and ReLU, in turn."""
-    return {"bias": i % 2 == 0, "residual": i // 2 % 2 == 1, "relu": i // 4 % 2 == 1}
+# ReLU more often than the others: it has the most kernels to itself.
+_TURNS = ("none", "relu", "relu6", "silu", "none", "relu", "hardswish", "sigmoid", "hardsigmoid")
+
+
+def _epilogues(i: int) -> dict[str, object]:
+    """Every combination of bias, residual and activation, in turn."""
+    return {
+        "bias": i % 2 == 0,
+        "residual": i // 2 % 2 == 1,
+        "activation": _TURNS[i // 4 % len(_TURNS)],
+    }
 
 
 def _grid() -> list[ConvCase]:
     cases: list[ConvCase] = []
 
     def add(channels: int, filters: int, size: tuple[int, int], **more: object) -> None:
-        cases.append(ConvCase(channels, filters, size, **(_epilogues(len(cases)) | more)))  # type: ignore[arg-type]
+        cases.append(ConvCase(channels, filters, size, **{**_epilogues(len(cases)), **more}))  # type: ignore[arg-type]
 
     # 3x3 with padding 1: sizes below, at and above each tile, rows of 8, 16, 32, ... floats.
     for size in ((1, 1), (2, 3), (7, 7), (8, 7), (5, 8), (14, 14), (15, 13), (9, 15), (16, 16)):
@@ -195,7 +209,7 @@ def conv_node(
 
 
 def conv_graph(case: ConvCase) -> Graph:
-    """The case as a network: a convolution, then addition and ReLU if it has them.
+    """The case as a network: a convolution, then addition and activation if it has them.
 
     The other operand of the addition is a convolution of the same shape.
     """
@@ -210,7 +224,8 @@ def conv_graph(case: ConvCase) -> Graph:
     if case.residual:
         nodes.append(Node("add", Add(), ("conv", "side")))
         last = "add"
-    if case.relu:
-        nodes.append(Node("relu", Relu(), (last,)))
-        last = "relu"
+    if case.activation != "none":
+        op = ACTIVATION_OPS[case.activation]()  # type: ignore[call-arg]  # They have no fields.
+        nodes.append(Node("activation", op, (last,)))
+        last = "activation"
     return Graph("x", (case.channels, *case.size), tuple(nodes), (last,), {"d": decoder})

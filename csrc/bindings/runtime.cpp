@@ -124,7 +124,7 @@ using ShapeTuple = std::tuple<int64_t, int64_t, int, int64_t, int64_t, int64_t>;
 
 void py_add_conv(Network& self, const ImageTuple& in, const ImageTuple& out,
                  const WindowTuple& window, const std::string& kernel, bool staged,
-                 int block_channels, int tile_rows, int tile, bool relu,
+                 int block_channels, int tile_rows, int tile, const std::string& activation,
                  const std::optional<ImageTuple>& residual, const Array<float>& bias,
                  const ShapeTuple& shape, const Array<uint32_t>& filter_ptr,
                  const Array<uint32_t>& channel, const Array<float>& values) {
@@ -137,7 +137,7 @@ void py_add_conv(Network& self, const ImageTuple& in, const ImageTuple& out,
   spec.block_channels = block_channels;
   spec.tile_rows = tile_rows;
   spec.tile = tile;
-  spec.relu = relu;
+  spec.activation = activation_from_name(activation);
   spec.has_residual = residual.has_value();
   if (residual) spec.residual = to_image(*residual);
   spec.bias = to_vector(bias);
@@ -151,19 +151,20 @@ void py_add_pool(Network& self, const ImageTuple& in, const ImageTuple& out,
 }
 
 void py_add_elementwise(Network& self, const ImageTuple& a, const std::optional<ImageTuple>& b,
-                        const ImageTuple& out, bool relu) {
+                        const ImageTuple& out, const std::string& activation) {
   Image second{};
   if (b) second = to_image(*b);
-  self.add_elementwise(to_image(a), b ? &second : nullptr, to_image(out), relu);
+  self.add_elementwise(to_image(a), b ? &second : nullptr, to_image(out),
+                       activation_from_name(activation));
 }
 
 void py_add_linear(Network& self, const ImageTuple& in, const ImageTuple& out,
                    const ShapeTuple& shape, const Array<uint32_t>& filter_ptr,
                    const Array<uint32_t>& channel, const Array<float>& values,
-                   const Array<float>& bias, bool relu, bool dense) {
+                   const Array<float>& bias, const std::string& activation, bool dense) {
   const SliceShape s = shape_of(shape);
   self.add_linear(to_image(in), to_image(out), s, to_packed(s, filter_ptr, channel, values),
-                  to_vector(bias), relu, dense);
+                  to_vector(bias), activation_from_name(activation), dense);
 }
 
 int64_t batch_of(const Network& net, const Array<float>& x) {
@@ -239,7 +240,7 @@ void bind_runtime(py::module_& m) {
       .def("add_input", [](Network& n, const ImageTuple& to) { n.add_input(to_image(to)); })
       .def("add_conv", &py_add_conv, py::kw_only(), py::arg("input"), py::arg("output"),
            py::arg("window"), py::arg("kernel"), py::arg("staged"), py::arg("block_channels"),
-           py::arg("tile_rows"), py::arg("tile"), py::arg("relu"), py::arg("residual"),
+           py::arg("tile_rows"), py::arg("tile"), py::arg("activation"), py::arg("residual"),
            py::arg("bias"), py::arg("slice_shape"), py::arg("filter_ptr"), py::arg("channel"),
            py::arg("values"))
       .def("add_pool", &py_add_pool, py::kw_only(), py::arg("input"), py::arg("output"),
@@ -249,12 +250,12 @@ void bind_runtime(py::module_& m) {
              n.add_global_average(to_image(in), to_image(out));
            })
       .def("add_elementwise", &py_add_elementwise, py::arg("a"), py::arg("b"), py::arg("output"),
-           py::arg("relu"))
+           py::arg("activation"))
       .def("add_flatten", [](Network& n, const ImageTuple& in,
                              const ImageTuple& out) { n.add_flatten(to_image(in), to_image(out)); })
       .def("add_linear", &py_add_linear, py::kw_only(), py::arg("input"), py::arg("output"),
            py::arg("slice_shape"), py::arg("filter_ptr"), py::arg("channel"), py::arg("values"),
-           py::arg("bias"), py::arg("relu"), py::arg("dense"))
+           py::arg("bias"), py::arg("activation"), py::arg("dense"))
       .def("add_softmax", [](Network& n, const ImageTuple& in,
                              const ImageTuple& out) { n.add_softmax(to_image(in), to_image(out)); })
       .def("add_output", [](Network& n, const ImageTuple& from) { n.add_output(to_image(from)); })

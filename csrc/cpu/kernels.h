@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "lnx/activation.h"
 #include "lnx/isa.h"
 
 namespace lnx {
@@ -39,10 +40,10 @@ struct ConvArgs {
   int tile;         // vectors a tile; of each row in row kernels
   float* out;
   int64_t out_stride;     // floats between channels of `out` and of `residual`
-  const float* residual;  // added before the ReLU, or null
+  const float* residual;  // added before the activation, or null
   const float* bias;      // one a filter
   const uint8_t* mask;    // bit p % 8 of byte p / 8: whether flat output position p is a pixel
-  bool relu;
+  Activation activation;
 };
 
 // Splits an image into planes in which a strided convolution is one with stride 1: plane
@@ -82,6 +83,17 @@ struct PoolArgs {
   float* buffer;              // one row, with padding_w floats of the neutral element before it
 };
 
+// out = activation(a + b), or activation(a), on images laid out alike.
+struct ElementwiseArgs {
+  const float* a;
+  const float* b;  // or null
+  float* out;
+  int64_t stride;       // floats between channels
+  int64_t count;        // floats of one channel, a multiple of 16
+  const uint8_t* mask;  // as in ConvArgs
+  Activation activation;
+};
+
 // y = W x + b on a vector x that is padded by zeros to a multiple of 16 floats.
 struct LinearArgs {
   const float* x;
@@ -90,7 +102,7 @@ struct LinearArgs {
   const uint32_t* channel;  // sparse: the column of each value
   const float* values;
   const float* bias;
-  bool relu;
+  Activation activation;
   float* y;
 };
 
@@ -109,8 +121,7 @@ struct KernelTable {
   // Mean of `count` floats at each in + c * in_stride, of which `pixels` are not in gaps.
   void (*global_average)(const float* in, int64_t in_stride, int64_t count, int pixels, float* out,
                          int64_t out_stride, int begin, int end);
-  // b may be null. `count` is rounded up to a multiple of the vector.
-  void (*add_relu)(const float* a, const float* b, float* out, int64_t count, bool relu);
+  void (*elementwise)(const ElementwiseArgs&, int begin, int end);
   void (*linear_dense)(const LinearArgs&, int begin, int end);
   void (*linear_sparse)(const LinearArgs&, int begin, int end);
 };

@@ -166,14 +166,15 @@ void Network::add_global_average(const Image& in, const Image& out) {
   state_->steps.push_back(make_global_average_step(state_->kernels, in, out));
 }
 
-void Network::add_elementwise(const Image& a, const Image* b, const Image& out, bool relu) {
+void Network::add_elementwise(const Image& a, const Image* b, const Image& out,
+                              Activation activation) {
   state_->check_image(a, 64);
   state_->check_image(out, 64);
   state_->check(State::same_layout(a, out) && (!b || State::same_layout(*b, out)),
                 "operands are laid out differently");
-  state_->check(b || relu, "nothing to do");
+  state_->check(b || activation != Activation::kNone, "nothing to do");
   if (b) state_->check_image(*b, 64);
-  state_->steps.push_back(make_elementwise_step(state_->kernels, a, b, out, relu));
+  state_->steps.push_back(make_elementwise_step(state_->kernels, a, b, out, activation));
 }
 
 void Network::add_flatten(const Image& in, const Image& out) {
@@ -184,15 +185,15 @@ void Network::add_flatten(const Image& in, const Image& out) {
 }
 
 void Network::add_linear(const Image& in, const Image& out, const SliceShape& shape,
-                         const PackedSlices& slices, const std::vector<float>& bias, bool relu,
-                         bool dense) {
+                         const PackedSlices& slices, const std::vector<float>& bias,
+                         Activation activation, bool dense) {
   state_->check_vector(in);
   state_->check_vector(out);
   state_->check(static_cast<int64_t>(bias.size()) == out.width && shape.filters == out.width &&
                     shape.channels == in.width,
                 "weight, bias and vectors differ in length");
   state_->steps.push_back(
-      make_linear_step(state_->kernels, in, out, shape, slices, bias, relu, dense));
+      make_linear_step(state_->kernels, in, out, shape, slices, bias, activation, dense));
 }
 
 void Network::add_softmax(const Image& in, const Image& out) {

@@ -61,15 +61,19 @@ std::unique_ptr<Step> make_pool_step(const KernelTable& kernels, int threads, co
 std::unique_ptr<Step> make_global_average_step(const KernelTable& kernels, const Image& in,
                                                const Image& out);
 std::unique_ptr<Step> make_elementwise_step(const KernelTable& kernels, const Image& a,
-                                            const Image* b, const Image& out, bool relu);
+                                            const Image* b, const Image& out,
+                                            Activation activation);
 std::unique_ptr<Step> make_linear_step(const KernelTable& kernels, const Image& in,
                                        const Image& out, const SliceShape& shape,
                                        const PackedSlices& slices, const std::vector<float>& bias,
-                                       bool relu, bool dense);
+                                       Activation activation, bool dense);
 std::unique_ptr<Step> make_softmax_step(const Image& in, const Image& out);
 std::unique_ptr<Step> make_input_step(const Image& to);
 std::unique_ptr<Step> make_flatten_step(const Image& in, const Image& out);
 std::unique_ptr<Step> make_output_step(const Image& from, int index);
+
+// Bit p % 8 of byte p / 8 is set where flat position p of the image's channels is a pixel.
+std::vector<uint8_t> pixel_mask(const Image& image);
 
 // Floats of scratch that a staged convolution needs.
 int64_t stage_floats(const ConvSpec& spec);

@@ -57,18 +57,6 @@ std::vector<int32_t> direct_taps(const Window& w, int row_stride) {
   return taps;
 }
 
-// Bit p % 8 of byte p / 8 is set where flat position p of the output is a pixel.
-std::vector<uint8_t> pixel_mask(const Image& image) {
-  const int64_t floats = round_up(int64_t{image.height} * image.row_stride, 16);
-  std::vector<uint8_t> mask(floats / 8 + 8, 0);
-  for (int y = 0; y < image.height; ++y)
-    for (int x = 0; x < image.width; ++x) {
-      const int64_t p = int64_t{y} * image.row_stride + x;
-      mask[p / 8] = static_cast<uint8_t>(mask[p / 8] | 1 << p % 8);
-    }
-  return mask;
-}
-
 template <typename T>
 AlignedBuffer<T> aligned_copy(const std::vector<T>& from) {
   AlignedBuffer<T> to(from.size());
@@ -157,7 +145,7 @@ class ConvStep : public Step {
     a.residual = spec_.has_residual ? frame.arena + spec_.residual.offset : nullptr;
     a.bias = spec_.bias.data();
     a.mask = mask_.data();
-    a.relu = spec_.relu;
+    a.activation = spec_.activation;
     if (!frame.pool || share_.size() == 2) {
       conv_(a, 0, units_);
     } else {
@@ -236,6 +224,17 @@ class ConvStep : public Step {
 };
 
 }  // namespace
+
+std::vector<uint8_t> pixel_mask(const Image& image) {
+  const int64_t floats = round_up(int64_t{image.height} * image.row_stride, 16);
+  std::vector<uint8_t> mask(floats / 8 + 8, 0);
+  for (int y = 0; y < image.height; ++y)
+    for (int x = 0; x < image.width; ++x) {
+      const int64_t p = int64_t{y} * image.row_stride + x;
+      mask[p / 8] = static_cast<uint8_t>(mask[p / 8] | 1 << p % 8);
+    }
+  return mask;
+}
 
 int64_t stage_floats(const ConvSpec& spec) {
   return spec.in.channels * Stage(spec.window, spec.out).channel_stride;

@@ -67,34 +67,42 @@ class FlattenStep : public Step {
 class ElementwiseStep : public Step {
  public:
   ElementwiseStep(const KernelTable& kernels, const Image& a, const Image* b, const Image& out,
-                  bool relu)
-      : kernels_(kernels), a_(a), b_(b ? b->offset : -1), out_(out.offset), relu_(relu) {}
+                  Activation activation)
+      : kernels_(kernels),
+        a_(a),
+        b_(b ? b->offset : -1),
+        out_(out.offset),
+        activation_(activation),
+        mask_(pixel_mask(out)) {}
 
   void run(const Frame& frame) const override {
+    ElementwiseArgs args{};
+    args.a = frame.arena + a_.offset;
+    args.b = b_ < 0 ? nullptr : frame.arena + b_;
+    args.out = frame.arena + out_;
+    args.stride = a_.channel_stride;
+    args.count = padded(int64_t{a_.height} * a_.row_stride);
+    args.mask = mask_.data();
+    args.activation = activation_;
     const int parts = frame.parts(a_.channels, 3 * a_.channel_stride);
-    frame.split(a_.channels, parts, [&](int begin, int end, int) {
-      const int64_t first = begin * a_.channel_stride;
-      // Gaps and the rows of zeros between channels are zero in both, and stay so.
-      const int64_t count =
-          (end - 1 - begin) * a_.channel_stride + padded(int64_t{a_.height} * a_.row_stride);
-      kernels_.add_relu(frame.arena + a_.offset + first,
-                        b_ < 0 ? nullptr : frame.arena + b_ + first, frame.arena + out_ + first,
-                        count, relu_);
-    });
+    frame.split(a_.channels, parts,
+                [&](int begin, int end, int) { kernels_.elementwise(args, begin, end); });
   }
 
  private:
   const KernelTable& kernels_;
   const Image a_;
   const int64_t b_, out_;
-  const bool relu_;
+  const Activation activation_;
+  const std::vector<uint8_t> mask_;
 };
 
 class LinearStep : public Step {
  public:
   LinearStep(const KernelTable& kernels, const Image& in, const Image& out, const SliceShape& shape,
-             const PackedSlices& packed, const std::vector<float>& bias, bool relu, bool dense)
-      : in_(in), out_(out), bias_(bias), relu_(relu), columns_(padded(in.width)) {
+             const PackedSlices& packed, const std::vector<float>& bias, Activation activation,
+             bool dense)
+      : in_(in), out_(out), bias_(bias), activation_(activation), columns_(padded(in.width)) {
     run_ = dense ? kernels.linear_dense : kernels.linear_sparse;
     std::vector<float> sparse;
     if (dense) values_ = AlignedBuffer<float>(shape.filters * columns_);
@@ -128,7 +136,7 @@ class LinearStep : public Step {
     a.channel = channel_.data();
     a.values = values_.data();
     a.bias = bias_.data();
-    a.relu = relu_;
+    a.activation = activation_;
     a.y = frame.arena + out_.offset;
     frame.split(out_.width, frame.parts(out_.width, columns_),
                 [&](int begin, int end, int) { run_(a, begin, end); });
@@ -137,7 +145,7 @@ class LinearStep : public Step {
  private:
   const Image in_, out_;
   const std::vector<float> bias_;
-  const bool relu_;
+  const Activation activation_;
   const int64_t columns_;
   std::vector<uint32_t> ptr_, channel_;
   AlignedBuffer<float> values_;
@@ -174,15 +182,16 @@ std::unique_ptr<Step> make_flatten_step(const Image& in, const Image& out) {
 }
 
 std::unique_ptr<Step> make_elementwise_step(const KernelTable& kernels, const Image& a,
-                                            const Image* b, const Image& out, bool relu) {
-  return std::make_unique<ElementwiseStep>(kernels, a, b, out, relu);
+                                            const Image* b, const Image& out,
+                                            Activation activation) {
+  return std::make_unique<ElementwiseStep>(kernels, a, b, out, activation);
 }
 
 std::unique_ptr<Step> make_linear_step(const KernelTable& kernels, const Image& in,
                                        const Image& out, const SliceShape& shape,
                                        const PackedSlices& slices, const std::vector<float>& bias,
-                                       bool relu, bool dense) {
-  return std::make_unique<LinearStep>(kernels, in, out, shape, slices, bias, relu, dense);
+                                       Activation activation, bool dense) {
+  return std::make_unique<LinearStep>(kernels, in, out, shape, slices, bias, activation, dense);
 }
 
 std::unique_ptr<Step> make_softmax_step(const Image& in, const Image& out) {

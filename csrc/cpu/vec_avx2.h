@@ -7,6 +7,7 @@
 
 #define LNX_ISA avx2
 #define LNX_INLINE static inline __attribute__((always_inline))
+#define LNX_INLINE_MEMBER inline __attribute__((always_inline))
 #define LNX_LAMBDA __attribute__((always_inline))
 
 namespace lnx::avx2 {
@@ -28,6 +29,13 @@ LNX_INLINE Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
 LNX_INLINE Vec mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
 LNX_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 LNX_INLINE Vec max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
+LNX_INLINE Vec min(Vec a, Vec b) { return _mm256_min_ps(a, b); }
+LNX_INLINE Vec sub(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
+LNX_INLINE Vec div(Vec a, Vec b) { return _mm256_div_ps(a, b); }
+LNX_INLINE Vec scale_by_power(Vec v, Vec bits) {
+  const __m256i n = _mm256_slli_epi32(_mm256_castps_si256(bits), 23);
+  return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(v), n));
+}
 
 LNX_INLINE Vec left(Vec prev, Vec cur) {
   const __m256i across = _mm256_castps_si256(_mm256_permute2f128_ps(prev, cur, 0x21));

@@ -10,6 +10,7 @@
 #define LNX_ISA avx512
 #define LNX_HAS_PAIRS  // two 8-float rows fit one vector
 #define LNX_INLINE static inline __attribute__((always_inline))
+#define LNX_INLINE_MEMBER inline __attribute__((always_inline))
 #define LNX_LAMBDA __attribute__((always_inline))
 
 namespace lnx::avx512 {
@@ -30,8 +31,17 @@ LNX_INLINE void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
 LNX_INLINE Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
 LNX_INLINE Vec mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
 LNX_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
-// The larger of two; b where either is not a number.
+// The larger (smaller) of two; b where either is not a number.
 LNX_INLINE Vec max(Vec a, Vec b) { return _mm512_max_ps(a, b); }
+LNX_INLINE Vec min(Vec a, Vec b) { return _mm512_min_ps(a, b); }
+LNX_INLINE Vec sub(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
+LNX_INLINE Vec div(Vec a, Vec b) { return _mm512_div_ps(a, b); }
+// v * 2^n, where n is the integer in the low 9 bits of each lane of `bits`; v and the result are
+// normal numbers.
+LNX_INLINE Vec scale_by_power(Vec v, Vec bits) {
+  const __m512i n = _mm512_slli_epi32(_mm512_castps_si512(bits), 23);
+  return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(v), n));
+}
 
 // Lane i of the result is lane i - 1 of cur; lane 0 is the last lane of prev.
 LNX_INLINE Vec left(Vec prev, Vec cur) {

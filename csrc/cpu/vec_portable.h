@@ -7,6 +7,7 @@
 
 #define LNX_ISA portable
 #define LNX_INLINE static inline __attribute__((always_inline))
+#define LNX_INLINE_MEMBER inline __attribute__((always_inline))
 #define LNX_LAMBDA __attribute__((always_inline))
 
 namespace lnx::portable {
@@ -40,6 +41,17 @@ LNX_INLINE Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
 LNX_INLINE Vec max(Vec a, Vec b) {
   const VecInt larger = a > b;
   return (Vec)(((VecInt)a & larger) | ((VecInt)b & ~larger));
+}
+LNX_INLINE Vec min(Vec a, Vec b) {
+  const VecInt smaller = a < b;
+  return (Vec)(((VecInt)a & smaller) | ((VecInt)b & ~smaller));
+}
+LNX_INLINE Vec sub(Vec a, Vec b) { return a - b; }
+LNX_INLINE Vec div(Vec a, Vec b) { return a / b; }
+LNX_INLINE Vec scale_by_power(Vec v, Vec bits) {
+  // Unsigned: bits that do not count are shifted out.
+  typedef uint32_t VecBits __attribute__((vector_size(16)));
+  return (Vec)((VecBits)v + ((VecBits)bits << 23));
 }
 LNX_INLINE Vec left(Vec prev, Vec cur) { return LNX_SHUFFLE(prev, cur, 3, 4, 5, 6); }
 LNX_INLINE Vec right(Vec cur, Vec next) { return LNX_SHUFFLE(cur, next, 1, 2, 3, 4); }

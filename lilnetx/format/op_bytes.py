@@ -10,11 +10,16 @@ from lilnetx.graph.ir import (
     Conv2d,
     Flatten,
     GlobalAvgPool,
+    HardSigmoid,
+    HardSwish,
     Linear,
     MaxPool2d,
     Op,
     Pair,
     Relu,
+    Relu6,
+    Sigmoid,
+    Silu,
     Softmax,
 )
 
@@ -29,6 +34,11 @@ OP_TYPES: tuple[type[Op], ...] = (
     Relu,
     Add,
     Softmax,
+    Relu6,
+    HardSwish,
+    Silu,
+    HardSigmoid,
+    Sigmoid,
 )
 OP_CODES: dict[type[Op], int] = {op: code for code, op in enumerate(OP_TYPES)}
 INPUT_COUNTS: dict[type[Op], int] = {Add: 2}

@@ -246,7 +246,8 @@ class Importer:
         what = f"operator {node.target}" + (f" {detail}" if detail else "")
         return UnsupportedOperatorError(
             f"{where}: {what} is not supported; supported are conv2d, batch norm after it, "
-            "linear, relu, addition of two values, max, average and global average pooling, "
+            "linear, relu, relu6, hardswish, silu, hardsigmoid, sigmoid, "
+            "addition of two values, max, average and global average pooling, "
             "flatten, softmax over the last dimension and dropout"
         )
 

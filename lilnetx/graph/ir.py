@@ -83,6 +83,31 @@ class Relu:
 
 
 @dataclass(frozen=True)
+class Relu6:
+    """``min(max(x, 0), 6)``."""
+
+
+@dataclass(frozen=True)
+class HardSwish:
+    """``x * min(max(x + 3, 0), 6) / 6``."""
+
+
+@dataclass(frozen=True)
+class Silu:
+    """``x / (1 + exp(-x))``."""
+
+
+@dataclass(frozen=True)
+class HardSigmoid:
+    """``min(max(x + 3, 0), 6) / 6``."""
+
+
+@dataclass(frozen=True)
+class Sigmoid:
+    """``1 / (1 + exp(-x))``."""
+
+
+@dataclass(frozen=True)
 class Add:
     """Elementwise sum of two values of one shape."""
 
@@ -92,7 +117,8 @@ class Softmax:
     """Softmax over the channels, ``(C,)`` only."""
 
 
-Op = Conv2d | Linear | MaxPool2d | AvgPool2d | GlobalAvgPool | Flatten | Relu | Add | Softmax
+Activation = Relu | Relu6 | HardSwish | Silu | HardSigmoid | Sigmoid
+Op = Conv2d | Linear | MaxPool2d | AvgPool2d | GlobalAvgPool | Flatten | Add | Softmax | Activation
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,16 @@ from lilnetx.graph.ir import (
     Flatten,
     GlobalAvgPool,
     Graph,
+    HardSigmoid,
+    HardSwish,
     Linear,
     MaxPool2d,
     Node,
     Relu,
+    Relu6,
     Shape,
+    Sigmoid,
+    Silu,
     Softmax,
 )
 from lilnetx.graph.weights import latent_shape, weight_shape
@@ -134,7 +139,7 @@ def _output_shape(node: Node, inputs: list[Shape]) -> Shape:
             for extent in shape:
                 size *= extent
             return (size,)
-        case Relu():
+        case Relu() | Relu6() | HardSwish() | Silu() | HardSigmoid() | Sigmoid():
             return shape
         case Add():
             _expect(

@@ -17,11 +17,16 @@ from lilnetx.graph.ir import (
     Flatten,
     GlobalAvgPool,
     Graph,
+    HardSigmoid,
+    HardSwish,
     Linear,
     MaxPool2d,
     Node,
     Relu,
+    Relu6,
     Shape,
+    Sigmoid,
+    Silu,
     Softmax,
 )
 from lilnetx.graph.shapes import infer_shapes
@@ -130,12 +135,31 @@ class _Builder:
                 self.emit("Flatten", inputs, name, axis=1)
             case Relu():
                 self.emit("Relu", inputs, name)
+            case Relu6():
+                bounds = [
+                    self.constant(f"{name}/{side}", np.array(value, np.float32))
+                    for side, value in (("least", 0.0), ("most", 6.0))
+                ]
+                self.emit("Clip", [*inputs, *bounds], name)
+            case HardSigmoid():
+                self.hard_sigmoid(inputs, name)
+            case Sigmoid():
+                self.emit("Sigmoid", inputs, name)
+            case HardSwish():
+                # The operator of that name needs a later opset, and runtimes fuse this form too.
+                self.emit("Mul", [*inputs, self.hard_sigmoid(inputs, f"{name}/gate")], name)
+            case Silu():
+                self.emit("Mul", [*inputs, self.emit("Sigmoid", inputs, f"{name}/gate")], name)
             case Add():
                 self.emit("Add", inputs, name)
             case Softmax():
                 self.emit("Softmax", inputs, name, axis=1)
             case _:
                 raise GraphError(f"node {name!r}: {type(op).__name__} has no ONNX form")
+
+    def hard_sigmoid(self, inputs: list[str], name: str) -> str:
+        """``min(max(x / 6 + 1 / 2, 0), 1)``."""
+        return self.emit("HardSigmoid", inputs, name, alpha=1 / 6, beta=0.5)
 
     def weighted(self, node: Node, op: Conv2d | Linear) -> None:
         """A convolution, or a linear layer as Gemm."""

@@ -12,10 +12,15 @@ from lilnetx.graph.ir import (
     Flatten,
     GlobalAvgPool,
     Graph,
+    HardSigmoid,
+    HardSwish,
     Linear,
     MaxPool2d,
     Node,
     Relu,
+    Relu6,
+    Sigmoid,
+    Silu,
     Softmax,
 )
 from lilnetx.graph.shapes import infer_shapes
@@ -77,6 +82,16 @@ def to_torch(graph: Graph) -> torch.nn.Module:
                 return x.flatten(1)
             case Relu():
                 return x.relu()
+            case Relu6():
+                return functional.relu6(x)
+            case HardSwish():
+                return functional.hardswish(x)
+            case Silu():
+                return functional.silu(x)
+            case HardSigmoid():
+                return functional.hardsigmoid(x)
+            case Sigmoid():
+                return x.sigmoid()
             case Add():
                 return x + inputs[1]
             case Softmax():

@@ -10,15 +10,21 @@ import numpy as np
 
 from lilnetx.errors import UnsupportedOperatorError
 from lilnetx.graph.ir import (
+    Activation,
     Add,
     AvgPool2d,
     Conv2d,
     Flatten,
     GlobalAvgPool,
+    HardSigmoid,
+    HardSwish,
     Linear,
     MaxPool2d,
     Pair,
     Relu,
+    Relu6,
+    Sigmoid,
+    Silu,
     Softmax,
 )
 
@@ -108,8 +114,21 @@ def _foldable(importer: Importer, node: FxNode, argument: FxNode) -> Draft:
     return draft
 
 
-def _relu(importer: Importer, node: FxNode) -> None:
-    importer.add(node, Relu(), importer.value(node, node.args[0]))
+def _activation(op: Activation) -> Handler:
+    def handler(importer: Importer, node: FxNode) -> None:
+        importer.add(node, op, importer.value(node, node.args[0]))
+
+    return handler
+
+
+def _clip(importer: Importer, node: FxNode) -> None:
+    """``clamp`` and ``hardtanh``, as far as they are ReLU or ReLU6."""
+    a = importer.arguments(node)
+    least, most = (a["min_val"], a["max_val"]) if "min_val" in a else (a["min"], a["max"])
+    if least != 0 or most not in (None, 6):
+        raise importer.unsupported(node, f"between {least} and {most}")
+    op, what = (Relu(), "relu") if most is None else (Relu6(), "relu6")
+    importer.add(node, op, importer.value(node, a["self"]), what=what)
 
 
 def _add(importer: Importer, node: FxNode) -> None:
@@ -218,7 +237,14 @@ HANDLERS: dict[str, Handler] = {
     "linear": _linear,
     "batch_norm": _batch_norm,
     "_native_batch_norm_legit_no_training": _batch_norm,
-    "relu": _relu,
+    "relu": _activation(Relu()),
+    "relu6": _activation(Relu6()),
+    "hardtanh": _clip,
+    "clamp": _clip,
+    "hardswish": _activation(HardSwish()),
+    "silu": _activation(Silu()),
+    "hardsigmoid": _activation(HardSigmoid()),
+    "sigmoid": _activation(Sigmoid()),
     "add": _add,
     "max_pool2d": _max_pool2d,
     "max_pool2d_with_indices": _max_pool2d,

@@ -17,11 +17,16 @@ from lilnetx.graph.ir import (
     Flatten,
     GlobalAvgPool,
     Graph,
+    HardSigmoid,
+    HardSwish,
     Linear,
     MaxPool2d,
     Node,
     Pair,
     Relu,
+    Relu6,
+    Sigmoid,
+    Silu,
     Softmax,
 )
 from lilnetx.graph.shapes import conv_output, pool_output
@@ -78,6 +83,16 @@ def run_node(graph: Graph, node: Node, inputs: list[Array]) -> Array:
             return x.reshape(x.shape[0], -1)
         case Relu():
             return np.maximum(x, 0.0)
+        case Relu6():
+            return np.clip(x, 0.0, 6.0)
+        case HardSigmoid():
+            return np.clip(x + 3.0, 0.0, 6.0) / 6.0
+        case HardSwish():
+            return x * np.clip(x + 3.0, 0.0, 6.0) / 6.0
+        case Sigmoid():
+            return sigmoid(x)
+        case Silu():
+            return x * sigmoid(x)
         case Add():
             return x + inputs[1]
         case Softmax():
@@ -157,10 +172,16 @@ def avg_pool2d(x: Array, op: AvgPool2d) -> Array:
     return np.asarray(sum(taps) / np.outer(counts[0], counts[1]))
 
 
+def sigmoid(x: Array) -> Array:
+    """``1 / (1 + exp(-x))``, of any value without overflow."""
+    small = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1.0, small) / (1.0 + small)
+
+
 def softmax(x: Array) -> Array:
     """Softmax over the channels of ``(N, C)``."""
     shifted = np.exp(x - x.max(axis=1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
 
-__all__ = ["avg_pool2d", "conv2d", "max_pool2d", "run", "run_node", "softmax"]
+__all__ = ["avg_pool2d", "conv2d", "max_pool2d", "run", "run_node", "sigmoid", "softmax"]

@@ -15,10 +15,15 @@ from lilnetx.graph.ir import (
     Conv2d,
     Flatten,
     GlobalAvgPool,
+    HardSigmoid,
+    HardSwish,
     Linear,
     MaxPool2d,
     Node,
     Relu,
+    Relu6,
+    Sigmoid,
+    Silu,
     Softmax,
 )
 from lilnetx.runtime.packed import PackedSlices
@@ -66,7 +71,7 @@ def _add_step(
                 block_channels=choice.block_channels,
                 tile_rows=choice.tile_rows,
                 tile=choice.tile,
-                relu=step.relu,
+                activation=step.activation,
                 residual=images[-1] if step.residual else None,
                 bias=_bias(node, op.out_channels),
                 slice_shape=weight.shape.as_tuple(),
@@ -84,7 +89,7 @@ def _add_step(
                 channel=weight.channel,
                 values=weight.values,
                 bias=_bias(node, op.out_features),
-                relu=step.relu,
+                activation=step.activation,
                 dense=step.dense,
             )
         case MaxPool2d() | AvgPool2d() as op:
@@ -100,9 +105,9 @@ def _add_step(
         case Flatten():
             network.add_flatten(images[0], output)
         case Add():
-            network.add_elementwise(images[0], images[1], output, step.relu)
-        case Relu():
-            network.add_elementwise(images[0], None, output, True)
+            network.add_elementwise(images[0], images[1], output, step.activation)
+        case Relu() | Relu6() | HardSwish() | Silu() | HardSigmoid() | Sigmoid():
+            network.add_elementwise(images[0], None, output, step.activation)
         case Softmax():
             network.add_softmax(images[0], output)
         case _:

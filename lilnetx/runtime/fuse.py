@@ -1,11 +1,34 @@
-"""Which nodes run as one step: ReLU and residual additions join the operation before them."""
+"""Which nodes run as one step: activations and residual additions join the operation before."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
 
-from lilnetx.graph.ir import Add, Conv2d, Graph, Linear, Node, Relu
+from lilnetx.graph.ir import (
+    Add,
+    Conv2d,
+    Graph,
+    HardSigmoid,
+    HardSwish,
+    Linear,
+    Node,
+    Op,
+    Relu,
+    Relu6,
+    Sigmoid,
+    Silu,
+)
+
+# Names of the activations in the extension and in the names of kernels.
+ACTIVATIONS: dict[type[Op], str] = {
+    Relu: "relu",
+    Relu6: "relu6",
+    HardSwish: "hardswish",
+    Silu: "silu",
+    HardSigmoid: "hardsigmoid",
+    Sigmoid: "sigmoid",
+}
 
 
 @dataclass(frozen=True)
@@ -16,7 +39,7 @@ class FusedNode:
         node: The operation.
         inputs: Values that it reads.
         residual: Value added to its result, or None.
-        relu: Whether ReLU follows.
+        activation: Name of the function that follows, see :data:`ACTIVATIONS`; or ``"none"``.
         output: The value that the step yields: that of the last node fused into it.
         absorbed: Names of the nodes fused into it.
     """
@@ -24,7 +47,7 @@ class FusedNode:
     node: Node
     inputs: tuple[str, ...]
     residual: str | None
-    relu: bool
+    activation: str
     output: str
     absorbed: tuple[str, ...]
 
@@ -33,8 +56,8 @@ def fuse(graph: Graph) -> list[FusedNode]:
     """Fuses a graph, and leaves out nodes that no output depends on.
 
     A convolution takes the addition that alone reads it, when the other operand is computed in an
-    earlier step, and then the ReLU that alone reads the sum; linear layers and additions take a
-    ReLU.
+    earlier step, and then the activation that alone reads the sum; linear layers and additions take
+    an activation.
     """
     nodes = live_nodes(graph)
     readers: dict[str, list[Node]] = {}
@@ -70,21 +93,23 @@ def live_nodes(graph: Graph) -> list[Node]:
 def _extend(
     node: Node, readers: dict[str, list[Node]], uses: Counter[str], ready: set[str]
 ) -> FusedNode:
-    output, residual, relu = node.name, None, isinstance(node.op, Relu)
+    output, residual = node.name, None
+    activation = ACTIVATIONS.get(type(node.op), "none")
     absorbed: list[str] = []
 
-    def only_reader(op: type[Add] | type[Relu]) -> Node | None:
+    def only_reader() -> Node | None:
         if uses[output] != 1 or not readers.get(output):
             return None
-        reader = readers[output][0]
-        return reader if isinstance(reader.op, op) else None
+        return readers[output][0]
 
-    if isinstance(node.op, Conv2d) and (add := only_reader(Add)):
+    add = only_reader()
+    if isinstance(node.op, Conv2d) and add and isinstance(add.op, Add):
         other = add.inputs[1] if add.inputs[0] == output else add.inputs[0]
         if other in ready:
             residual, output = other, add.name
             absorbed.append(add.name)
-    if isinstance(node.op, Conv2d | Linear | Add) and (after := only_reader(Relu)):
-        relu, output = True, after.name
+    after = only_reader()
+    if isinstance(node.op, Conv2d | Linear | Add) and after and type(after.op) in ACTIVATIONS:
+        activation, output = ACTIVATIONS[type(after.op)], after.name
         absorbed.append(after.name)
-    return FusedNode(node, node.inputs, residual, relu, output, tuple(absorbed))
+    return FusedNode(node, node.inputs, residual, activation, output, tuple(absorbed))

@@ -15,11 +15,16 @@ from lilnetx.graph.ir import (
     Flatten,
     GlobalAvgPool,
     Graph,
+    HardSigmoid,
+    HardSwish,
     Linear,
     MaxPool2d,
     Node,
     Relu,
+    Relu6,
     Shape,
+    Sigmoid,
+    Silu,
     Softmax,
 )
 from lilnetx.graph.shapes import infer_shapes
@@ -48,7 +53,7 @@ class PlanStep:
         output: Value written.
         node: The operation, or None at both ends.
         residual: Value added to the result, or None.
-        relu: Whether ReLU is applied.
+        activation: Name of the function applied to the result, or ``"none"``.
         choice: Kernel and tile of a convolution.
         dense: Whether a linear layer multiplies zeros too.
     """
@@ -63,7 +68,7 @@ class PlanStep:
     output: str
     node: Node | None = field(default=None, repr=False, compare=False)
     residual: str | None = None
-    relu: bool = False
+    activation: str = "none"
     choice: Choice | None = None
     dense: bool = False
 
@@ -162,7 +167,8 @@ def _plan_step(
     isa: str,
 ) -> PlanStep:
     op = step.node.op
-    fused = ("_add" if step.residual else "") + ("_relu" if step.relu else "")
+    suffix = "" if step.activation == "none" else f"_{step.activation}"
+    fused = ("_add" if step.residual else "") + suffix
     density: float | None = None
     choice: Choice | None = None
     dense = False
@@ -199,8 +205,8 @@ def _plan_step(
             stem, reason = "flatten", "copies planes into a vector"
         case Add():
             stem, reason = f"add{fused}", "no convolution can take this addition"
-        case Relu():
-            stem, reason = "relu", "no operation can take this ReLU"
+        case Relu() | Relu6() | HardSwish() | Silu() | HardSigmoid() | Sigmoid():
+            stem, reason = step.activation, "no operation can take this activation"
         case Softmax():
             stem, reason = "softmax", "on a vector"
         case _:
@@ -218,7 +224,7 @@ def _plan_step(
         step.output,
         step.node,
         step.residual,
-        step.relu,
+        step.activation,
         choice,
         dense,
     )

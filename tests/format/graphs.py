@@ -15,15 +15,22 @@ from lilnetx.graph.ir import (
     Flatten,
     GlobalAvgPool,
     Graph,
+    HardSigmoid,
+    HardSwish,
     LatentWeight,
     Linear,
     MaxPool2d,
     Node,
     Relu,
+    Relu6,
+    Sigmoid,
+    Silu,
     Softmax,
 )
 from lilnetx.graph.shapes import infer_shapes
 from lilnetx.graph.weights import latent_shape, weight_shape
+
+ACTIVATIONS = (Relu, Relu6, HardSwish, Silu, HardSigmoid, Sigmoid)
 
 
 def decoder(rng, name, n, exponent=12):
@@ -86,7 +93,7 @@ def random_graph(seed):
     for _ in range(int(rng.integers(1, 4))):
         groups = int(rng.choice([1, 2, 3, channels]))
         conv((3, 3), "3x3", trunk, padding=(1, 1), groups=groups)
-        add(Relu())
+        add(rng.choice(ACTIVATIONS)())
         conv((1, 1), str(rng.choice(["1x1", "1x1g4"])))
         branch = conv((3, 3), "3x3", padding=(2, 2), dilation=(2, 2))
         trunk = add(Add(), branch, trunk)

@@ -207,7 +207,7 @@ ONE_DECODER = b"\x01" + b"\x01d\x09\x00" + b"\x01x" + b"\x03\x01\x04\x04"
         (b"\x01\x01d\x00", CorruptSectionError, "slice length"),
         (b"\x01\x01d\x81\x02", LimitExceededError, "slice length"),
         (b"\x01\x01d\x09\xfd\x01", LimitExceededError, "exponent"),
-        (START + b"\x01\x09\x01y\x01" + END, CorruptSectionError, "operator code"),
+        (START + b"\x01\x0e\x01y\x01" + END, CorruptSectionError, "operator code"),
         (START + b"\x01\x06\x01x\x01" + END, CorruptSectionError, "no other value"),
         (START + b"\x02" + RELU + b"\x06\x01\x00\x01" + END, CorruptSectionError, "no other value"),
         (START + b"\x02" + RELU + b"\x06\x02\x01z\x01" + END, CorruptSectionError, "prefix"),

@@ -201,8 +201,10 @@ class Call(nn.Module):
 
 CONV = {"conv": nn.Conv2d(3, 3, 1), "bn": nn.BatchNorm2d(3)}
 UNSUPPORTED = {
-    "sigmoid": (nn.Sequential(nn.Conv2d(3, 3, 1), nn.Sigmoid()), "layer '1'.*sigmoid"),
-    "nested": (nn.Sequential(nn.Sequential(nn.SiLU())), "layer '0.0'.*silu"),
+    "tanh": (nn.Sequential(nn.Conv2d(3, 3, 1), nn.Tanh()), "layer '1'.*tanh"),
+    "nested": (nn.Sequential(nn.Sequential(nn.GELU())), "layer '0.0'.*gelu"),
+    "clip": (nn.Hardtanh(-1, 1), "hardtanh.*between -1"),
+    "floor": (Call(lambda m, x: x.clamp(min=1)), "between 1 and None"),
     "scalar": (Call(lambda m, x: x + 1), "own forward.*add.*constant"),
     "alpha": (Call(lambda m, x: torch.add(x, x, alpha=2)), "factor"),
     "broadcast": (Call(lambda m, x: x + x.mean((2, 3), True)), "two shapes"),

@@ -153,6 +153,25 @@ class Shared(nn.Module):
         return self.relu(self.conv(z) + y + y)
 
 
+class Activations(nn.Module):
+    """Every activation, as a module and as a function."""
+
+    shape = (4, 7, 6)
+
+    def __init__(self):
+        super().__init__()
+        kinds = [nn.ReLU6(True), nn.Hardswish(), nn.SiLU(), nn.Hardsigmoid(), nn.Sigmoid()]
+        self.blocks = nn.ModuleList(nn.Sequential(nn.Conv2d(4, 4, 1), kind) for kind in kinds)
+        self.clip = nn.Hardtanh(0.0, 6.0)
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        y = functional.hardswish(functional.silu(x))
+        y = self.clip(x + y) + torch.clamp(y, 0, 6)
+        return functional.hardsigmoid(y), y.clamp(min=0) + functional.relu6(x), y.sigmoid()
+
+
 class InPlace(nn.Module):
     """A flattened view is changed in place, and with it the value that it is a view of."""
 
@@ -178,6 +197,7 @@ NETWORKS = {
     "perceptron": Perceptron,
     "odd": Odd,
     "shared": Shared,
+    "activations": Activations,
 }
 
 

@@ -86,11 +86,16 @@ def interpreter_steps(case):
 
 
 # The larger cases are about CPU caches, and would take a minute here.
-TABLE = [case for case in cases.CASES if interpreter_steps(case) <= 300]
+TABLE = [
+    case
+    for case in cases.CASES
+    if case.activation in ("none", "relu") and interpreter_steps(case) <= 300
+]
 
 
 def test_the_table_is_mostly_there():
-    assert len(TABLE) > 0.7 * len(cases.CASES)
+    fitting = [case for case in cases.CASES if case.activation in ("none", "relu")]
+    assert len(TABLE) > 0.7 * len(fitting)
 
 
 @pytest.mark.parametrize("case", TABLE, ids=str)
@@ -112,7 +117,7 @@ def test_the_table_of_all_backends(case):
         dilation=case.dilation,
         bias=None if node.bias is None else torch.from_numpy(node.bias),
         residual=residual,
-        relu=case.relu,
+        relu=case.activation == "relu",
     )
     expected = run(graph, x)[0]
     assert actual.shape == expected.shape

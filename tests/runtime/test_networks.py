@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from cases import ACTIVATION_OPS
 from random_networks import pool_network, residual_network, wide_network
 from tolerances import LAYER, NETWORK
 
@@ -16,10 +17,13 @@ from lilnetx.graph.ir import (
     Flatten,
     GlobalAvgPool,
     Graph,
+    HardSwish,
     Linear,
     MaxPool2d,
     Node,
     Relu,
+    Relu6,
+    Silu,
     Softmax,
 )
 from lilnetx.reference import run
@@ -98,6 +102,48 @@ def test_operators_without_weights(isa, shape):
 
 
 @pytest.mark.parametrize("isa", available_isas())
+@pytest.mark.parametrize("name", ACTIVATION_OPS)
+@pytest.mark.parametrize("shape", [(5,), (48,), (3, 5, 6), (2, 1, 1), (4, 9, 17)], ids=str)
+def test_activations(isa, name, shape):
+    """Alone and behind an addition; what lies beside the pixels stays zero."""
+    op = ACTIVATION_OPS[name]()
+    nodes = [Node("alone", op, ("x",)), Node("sum", Add(), ("x", "alone")), Node("y", op, ("sum",))]
+    outputs = ["alone", "y"]
+    if len(shape) == 3:
+        nodes.append(Node("mean", GlobalAvgPool(), ("y",)))
+        outputs.append("mean")
+    graph = Graph("x", shape, tuple(nodes), tuple(outputs))
+    x = 3 * images(graph, 3)
+    for threads in (1, 3):
+        actual = Session(graph, threads=threads, isa=isa).run(x)
+        for a, e in zip(actual, run(graph, x), strict=True):
+            assert_near(a, e, LAYER["float32"])
+
+
+@pytest.mark.parametrize("isa", available_isas())
+@pytest.mark.parametrize("name", ACTIVATION_OPS)
+def test_accuracy_of_activations(isa, name):
+    """Within 4 units in the last place, whatever the magnitude, where the result is normal."""
+    far = np.geomspace(1e-30, 86, 40000)
+    x = np.concatenate([-far, [0.0], far, np.linspace(-20, 20, 40001)]).astype(np.float32)
+    graph = Graph("x", (x.size,), (Node("y", ACTIVATION_OPS[name](), ("x",)),), ("y",))
+    session = Session(graph, threads=1, isa=isa)
+    expected = run(graph, x[None])[0]
+    error = np.abs(session.run(x[None]) - expected)
+    # x + 3 of the hard forms is rounded: near -3 that is absolute, not relative.
+    absolute = 3 * 2.0**-24 if name.startswith("hard") else 0.0
+    assert (error <= 4 * 2.0**-23 * np.abs(expected) + absolute).all()
+    limits = np.array([np.inf, -1e38, 1e30, -1e30, -100, 100, np.nan], np.float32)
+    graph = Graph("x", (7,), graph.nodes, ("y",))
+    y = Session(graph, threads=1, isa=isa).run(limits[None])[0]
+    assert np.isnan(y[6])
+    with np.errstate(invalid="ignore"):
+        ends = run(graph, limits[None])[0][0]
+    known = np.isfinite(ends)
+    assert np.allclose(y[known], ends[known], rtol=4 * 2.0**-23, atol=2e-36)
+
+
+@pytest.mark.parametrize("isa", available_isas())
 @pytest.mark.parametrize("density", [0.0, 0.02, 0.5, 1.0])
 @pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (3, 10), (64, 9), (1030, 33)])
 def test_linear(isa, density, inputs, outputs):
@@ -106,12 +152,13 @@ def test_linear(isa, density, inputs, outputs):
     weight = (weight * (rng.random(weight.shape) < density)).astype(np.float32)
     bias = rng.normal(size=outputs).astype(np.float32)
     fc = Node("fc", Linear(inputs, outputs), ("x",), DenseWeight(weight), None, bias)
-    graph = Graph("x", (inputs,), (fc, Node("relu", Relu(), ("fc",))), ("relu",))
-    x = images(graph, 3)
-    expected = run(graph, x)[0]
-    for threads in (1, 2):
-        actual = Session(graph, threads=threads, isa=isa).run(x)
-        assert np.abs(actual - expected).max() <= LAYER["float32"] * max(expected.max(), 1.0)
+    for op in (Relu(), Relu6(), HardSwish(), Silu()):
+        graph = Graph("x", (inputs,), (fc, Node("y", op, ("fc",))), ("y",))
+        x = images(graph, 3)
+        expected = run(graph, x)[0]
+        for threads in (1, 2):
+            actual = Session(graph, threads=threads, isa=isa).run(x)
+            assert np.abs(actual - expected).max() <= LAYER["float32"] * max(expected.max(), 1.0)
 
 
 @pytest.mark.parametrize("isa", available_isas())

@@ -5,29 +5,19 @@
 
 namespace lnx::LNX_ISA {
 
-template <bool kAdd, bool kRelu>
-LNX_INLINE void add_relu_loop(const float* a, const float* b, float* out, int64_t count) {
-  for (int64_t i = 0; i < count; i += kLanes) {
-    Vec v = load(a + i);
-    if (kAdd) v = add(v, load(b + i));
-    if (kRelu) v = max(zero(), v);
-    store(out + i, v);
-  }
-}
-
-static void add_relu(const float* a, const float* b, float* out, int64_t count, bool relu) {
-  if (b && relu) {
-    add_relu_loop<true, true>(a, b, out, count);
-  } else if (b) {
-    add_relu_loop<true, false>(a, b, out, count);
-  } else {
-    add_relu_loop<false, true>(a, nullptr, out, count);
-  }
-}
-
-LNX_INLINE float linear_end(const LinearArgs& a, int f, float y) {
-  y += a.bias[f];
-  return a.relu && y < 0.0f ? 0.0f : y;
+static void elementwise(const ElementwiseArgs& a, int begin, int end) {
+  with_activation(a.activation, [&](auto function) LNX_LAMBDA {
+    for (int c = begin; c < end; ++c) {
+      const float* x = a.a + c * a.stride;
+      const float* y = a.b ? a.b + c * a.stride : nullptr;
+      float* out = a.out + c * a.stride;
+      for (int64_t i = 0; i < a.count; i += kLanes) {
+        Vec v = load(x + i);
+        if (y) v = add(v, load(y + i));
+        store(out + i, keep(function(v), a.mask, i));
+      }
+    }
+  });
 }
 
 // kRows rows of the weight at once share each load of x and hide the latency of the additions.
@@ -43,13 +33,14 @@ LNX_INLINE void linear_rows(const LinearArgs& a, int f) {
     for (int r = 0; r < kRows; ++r) acc[r] = fma(load(w + r * a.columns + c), x, acc[r]);
   }
   LNX_UNROLL
-  for (int r = 0; r < kRows; ++r) a.y[f + r] = linear_end(a, f + r, sum(acc[r]));
+  for (int r = 0; r < kRows; ++r) a.y[f + r] = sum(acc[r]) + a.bias[f + r];
 }
 
 static void linear_dense(const LinearArgs& a, int begin, int end) {
   int f = begin;
   for (; f + 8 <= end; f += 8) linear_rows<8>(a, f);
   for (; f < end; ++f) linear_rows<1>(a, f);
+  activate(a.y + begin, end - begin, a.activation);
 }
 
 static void linear_sparse(const LinearArgs& a, int begin, int end) {
@@ -60,8 +51,9 @@ static void linear_sparse(const LinearArgs& a, int begin, int end) {
     for (; k + 4 <= last; k += 4)
       for (int i = 0; i < 4; ++i) acc[i] += a.values[k + i] * a.x[a.channel[k + i]];
     for (; k < last; ++k) acc[0] += a.values[k] * a.x[a.channel[k]];
-    a.y[f] = linear_end(a, f, (acc[0] + acc[1]) + (acc[2] + acc[3]));
+    a.y[f] = (acc[0] + acc[1]) + (acc[2] + acc[3]) + a.bias[f];
   }
+  activate(a.y + begin, end - begin, a.activation);
 }
 
 }  // namespace lnx::LNX_ISA

@@ -26,7 +26,7 @@ const KernelTable kTable = {
     stage,
     pool,
     global_average,
-    add_relu,
+    elementwise,
     linear_dense,
     linear_sparse,
 };

@@ -6,8 +6,7 @@
 #include <utility>
 
 #include "cpu/kernels.h"
-
-#define LNX_UNROLL _Pragma("GCC unroll 32")
+#include "cpu/kernels/activation.h"
 
 namespace lnx::LNX_ISA {
 
@@ -69,9 +68,12 @@ LNX_INLINE void end_tile(const ConvArgs& a, const Tile& t, int64_t step,
           acc[r * kCols + v] = add(acc[r * kCols + v], load(residual + r * step + v * kLanes));
       }
     }
-    if (a.relu) {
+    if (a.activation == Activation::kRelu) {
       LNX_UNROLL
-      for (int i = 0; i < kRows * kCols; ++i) acc[i] = max(zero(), acc[i]);
+      for (int i = 0; i < kRows * kCols; ++i) acc[i] = relu(acc[i]);
+    } else if (a.activation == Activation::kRelu6) {
+      LNX_UNROLL
+      for (int i = 0; i < kRows * kCols; ++i) acc[i] = relu6(acc[i]);
     }
     LNX_UNROLL
     for (int r = 0; r < kRows; ++r) {
@@ -86,6 +88,9 @@ LNX_INLINE void end_tile(const ConvArgs& a, const Tile& t, int64_t step,
     LNX_UNROLL
     for (int v = 0; v < kCols; ++v) store(out + r * step + v * kLanes, acc[r * kCols + v]);
   }
+  if (t.last && !is_inline(a.activation))
+    activate_tile(out, a.mask + static_cast<uint64_t>(t.position) / 8,
+                  kLanes < 8 ? t.position % 8 : 0, kRows, kCols, step, a.activation);
 }
 
 // One channel block over one tile.

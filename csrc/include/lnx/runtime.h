@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "lnx/activation.h"
 #include "lnx/isa.h"
 #include "lnx/packed_slices.h"
 
@@ -49,7 +50,7 @@ struct ConvSpec {
   int block_channels;  // input channels whose pixels should stay in the first-level cache
   int tile_rows;       // row kernels: rows a tile
   int tile;            // vectors a tile (of each row, in row kernels)
-  bool relu;
+  Activation activation;
   bool has_residual;
   Image residual;           // laid out as `out`
   std::vector<float> bias;  // one a filter
@@ -76,13 +77,13 @@ class Network {
   void add_conv(const ConvSpec& spec, const SliceShape& shape, const PackedSlices& slices);
   void add_pool(const PoolSpec& spec);
   void add_global_average(const Image& in, const Image& out);
-  // out = a + b, or out = a; then ReLU if asked. All laid out alike.
-  void add_elementwise(const Image& a, const Image* b, const Image& out, bool relu);
+  // out = activation(a + b), or activation(a) where b is null. All laid out alike.
+  void add_elementwise(const Image& a, const Image* b, const Image& out, Activation activation);
   // Dense [channels][height][width] of `in`, as a vector.
   void add_flatten(const Image& in, const Image& out);
   // On vectors. `dense` stores zeros too and streams through all columns.
   void add_linear(const Image& in, const Image& out, const SliceShape& shape,
-                  const PackedSlices& slices, const std::vector<float>& bias, bool relu,
+                  const PackedSlices& slices, const std::vector<float>& bias, Activation activation,
                   bool dense);
   void add_softmax(const Image& in, const Image& out);
   // Copies a value into the next output, dense.
