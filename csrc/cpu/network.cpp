@@ -79,6 +79,19 @@ int64_t reach_of(const ConvSpec& s) {
   return rows * s.in.row_stride + w.padding_w + 32 * w.stride_w + 64;
 }
 
+bool fits5x5(const ConvSpec& s, const IsaTraits& traits) {
+  const Window& w = s.window;
+  if (s.staged || w.kernel_h != 5 || w.kernel_w != 5 || w.dilation_h != 1 || w.dilation_w != 1 ||
+      w.padding_w != 2)
+    return false;
+  if (s.kernel == ConvKernel::kPairs5x5 || s.kernel == ConvKernel::kPairs5x5s2)
+    return traits.lanes == 16 && s.out.row_stride == 8 && s.in.row_stride == 8 * w.stride_w;
+  const int rows = s.tile_rows;
+  const bool has_rows = rows == 1 || rows == 2 || rows == 4 || rows == 7 || rows == 14;
+  return s.out.row_stride % traits.lanes == 0 && has_rows && rows <= s.out.height && s.tile <= 2 &&
+         rows * s.tile <= traits.rows_tile;
+}
+
 }  // namespace
 
 Network::Network(Isa isa, int threads, int64_t arena_floats)
@@ -110,12 +123,15 @@ void Network::add_conv(const ConvSpec& s, const SliceShape& shape, const PackedS
               "slices do not have the kernel's length");
   const bool is3x3 = w.kernel_h == 3 && w.kernel_w == 3 && w.dilation_h == 1 && w.dilation_w == 1;
   const bool stride2 = w.stride_h == 2 && w.stride_w == 2;
-  const bool direct2 = s.kernel == ConvKernel::kRows3x3s2 || s.kernel == ConvKernel::kPairs3x3s2;
+  const bool rows5x5 = s.kernel == ConvKernel::kRows5x5 || s.kernel == ConvKernel::kPairs5x5;
+  const bool direct2 = s.kernel == ConvKernel::kRows3x3s2 || s.kernel == ConvKernel::kPairs3x3s2 ||
+                       s.kernel == ConvKernel::kRows5x5s2 || s.kernel == ConvKernel::kPairs5x5s2;
   if (s.staged) {
     state.scratch_floats = std::max(state.scratch_floats, stage_floats(s) + 64);
   } else {
-    const bool own_sides =
-        w.padding_w == 1 && s.kernel != ConvKernel::kFlat && s.kernel != ConvKernel::kFlatBlocked;
+    const bool own_sides = rows5x5 || s.kernel == ConvKernel::kPairs5x5s2 ||
+                           (is3x3 && w.padding_w == 1 && s.kernel != ConvKernel::kFlat &&
+                            s.kernel != ConvKernel::kFlatBlocked);
     state.check(own_sides || s.in.row_stride - s.in.width >= w.padding_w,
                 "padding is wider than the gap");
     state.check(direct2 ? stride2
@@ -139,6 +155,12 @@ void Network::add_conv(const ConvSpec& s, const SliceShape& shape, const PackedS
                   "the row kernel cannot do this convolution");
       tile_fits &= s.tile <= traits.row_vectors_max && s.tile_rows >= 1 &&
                    s.tile_rows <= traits.rows_max && s.tile_rows * s.tile <= traits.rows_tile;
+      break;
+    case ConvKernel::kRows5x5:
+    case ConvKernel::kRows5x5s2:
+    case ConvKernel::kPairs5x5:
+    case ConvKernel::kPairs5x5s2:
+      state.check(fits5x5(s, traits), "the 5x5 kernel cannot do this convolution");
       break;
     case ConvKernel::kPairs3x3:
       state.check(row_pairs, "the pairs kernel cannot do this convolution");

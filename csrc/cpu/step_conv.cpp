@@ -105,6 +105,18 @@ class ConvStep : public Step {
       case ConvKernel::kRows3x3s2:
         conv_ = kernels.conv_rows3x3s2;
         break;
+      case ConvKernel::kRows5x5:
+        conv_ = kernels.conv_rows5x5;
+        break;
+      case ConvKernel::kRows5x5s2:
+        conv_ = kernels.conv_rows5x5s2;
+        break;
+      case ConvKernel::kPairs5x5:
+        conv_ = kernels.conv_pairs5x5;
+        break;
+      case ConvKernel::kPairs5x5s2:
+        conv_ = kernels.conv_pairs5x5s2;
+        break;
       case ConvKernel::kPairs3x3:
         conv_ = kernels.conv_pairs3x3;
         break;

@@ -129,8 +129,17 @@ def test_plan_prints_kernels_and_reasons():
         (ConvCase(3, 4, (28, 28), stride=(2, 2), padding=(1, 1)), "rows3x3s2"),
         (ConvCase(64, 8, (14, 14), (1, 1), density=0.2), "flat"),
         (ConvCase(64, 8, (14, 14), (1, 1), density=1.0), "flat_blocked"),
-        (ConvCase(64, 8, (14, 14), (5, 5), padding=(2, 2), density=0.2), "flat"),
+        (ConvCase(64, 8, (14, 14), (5, 5), padding=(2, 2), density=0.2), "rows5x5"),
+        (ConvCase(64, 8, (14, 14), (5, 3), padding=(2, 1), density=0.2), "flat"),
         (ConvCase(8, 8, (14, 14), padding=(1, 1), density=0.0), "flat"),
+        (ConvCase(8, 8, (14, 14), padding=(1, 1), groups=8, density=1.0), "rows3x3"),
+        (ConvCase(8, 8, (28, 28), (5, 5), padding=(2, 2), groups=8, density=1.0), "rows5x5"),
+        (
+            ConvCase(8, 8, (33, 33), (5, 5), (2, 2), (2, 2), groups=8, density=1.0),
+            "rows5x5s2",
+        ),
+        (ConvCase(8, 8, (14, 14), padding=(2, 2), dilation=(2, 2), groups=8, density=1.0), "flat"),
+        (ConvCase(8, 8, (14, 14), padding=(1, 1), groups=4), "rows3x3"),
     ],
     ids=str,
 )

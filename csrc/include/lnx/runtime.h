@@ -31,8 +31,12 @@ enum class ConvKernel {
   kFlatBlocked,  // any taps, filter_block filters at a time
   kRows3x3,      // 3x3, stride 1; row_stride a multiple of the vector
   kRows3x3s2,    // 3x3, stride 2, padding 1 at left; row_stride a multiple of the vector
+  kRows5x5,      // 5x5, stride 1, padding 2 at left; row_stride a multiple of the vector
+  kRows5x5s2,    // the same with stride 2; two columns of zeros behind each row of the input
   kPairs3x3,     // 3x3, stride 1, padding 1; row_stride 8, 16 lanes
   kPairs3x3s2,   // 3x3, stride 2, padding 1; row_stride 16 to 8, 16 lanes
+  kPairs5x5,     // 5x5, stride 1, padding 2; row_stride 8, 16 lanes
+  kPairs5x5s2,   // 5x5, stride 2, padding 2; row_stride 16 to 8, 16 lanes
 };
 
 struct Window {
