@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,27 +21,32 @@ from lilnetx.graph.ir import (
     Relu,
     Softmax,
 )
-from lilnetx.runtime.packed import PackedSlices
 from lilnetx.runtime.plan import Plan, PlanStep
 
 
-def build_network(plan: Plan, packed: Mapping[str, PackedSlices], threads: int) -> _core.Network:
+def build_network(
+    plan: Plan, weights: MutableMapping[str, _core.PackedWeight], threads: int
+) -> _core.Network:
     """Makes the executor of a plan, with its memory and its threads.
 
     Args:
         plan: The plan.
-        packed: Packed weight of each weighted node, by name; the executor keeps copies.
+        weights: Packed weight of each weighted node, by name. Each is taken out when the executor
+            has it in the layout of its kernel, so that memory holds one of both.
         threads: Threads that share the work.
     """
     network = _core.Network(plan.isa, threads, plan.arena_floats)
     for step in plan.steps:
-        _add_step(network, plan, step, packed)
+        _add_step(network, plan, step, weights)
     network.prepare()
     return network
 
 
 def _add_step(
-    network: _core.Network, plan: Plan, step: PlanStep, packed: Mapping[str, PackedSlices]
+    network: _core.Network,
+    plan: Plan,
+    step: PlanStep,
+    weights: MutableMapping[str, _core.PackedWeight],
 ) -> None:
     images = [plan.images[name].as_tuple() for name in step.inputs]
     output = plan.images[step.output].as_tuple()
@@ -56,7 +61,6 @@ def _add_step(
         case Conv2d() as op:
             choice = step.choice
             assert choice is not None
-            weight = packed[node.name]
             network.add_conv(
                 input=images[0],
                 output=output,
@@ -69,20 +73,15 @@ def _add_step(
                 relu=step.relu,
                 residual=images[-1] if step.residual else None,
                 bias=_bias(node, op.out_channels),
-                slice_shape=weight.shape.as_tuple(),
-                filter_ptr=weight.filter_ptr,
-                channel=weight.channel,
-                values=weight.values,
+                weight=weights.pop(node.name),
+                scale=node.scale,
             )
         case Linear() as op:
-            weight = packed[node.name]
             network.add_linear(
                 input=images[0],
                 output=output,
-                slice_shape=weight.shape.as_tuple(),
-                filter_ptr=weight.filter_ptr,
-                channel=weight.channel,
-                values=weight.values,
+                weight=weights.pop(node.name),
+                scale=node.scale,
                 bias=_bias(node, op.out_features),
                 relu=step.relu,
                 dense=step.dense,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
+from lilnetx import _core
 from lilnetx.errors import UnsupportedOperatorError
 from lilnetx.graph.ir import (
     Add,
@@ -26,7 +25,7 @@ from lilnetx.graph.shapes import infer_shapes
 from lilnetx.runtime.arena import place
 from lilnetx.runtime.fuse import FusedNode, fuse
 from lilnetx.runtime.layout import Image, PlaneLayout, plane_layouts
-from lilnetx.runtime.packed import PackedSlices, pack_node
+from lilnetx.runtime.packed import computed_density, pack_graph
 from lilnetx.runtime.registry import Choice, Problem, choose_kernel
 
 # A sparse linear layer spends about a cycle on a weight; a dense one streams eight from the cache.
@@ -102,15 +101,16 @@ class Plan:
         return "\n".join(lines)
 
 
-def make_plan(graph: Graph, isa: str) -> tuple[Plan, dict[str, PackedSlices]]:
+def make_plan(
+    graph: Graph, isa: str, weights: Mapping[str, _core.PackedWeight] | None = None
+) -> Plan:
     """Plans a network.
 
     Args:
-        graph: The network.
+        graph: The network. Of its weights only the shapes count.
         isa: Name of an available instruction set.
-
-    Returns:
-        The plan, and the packed weight of each weighted node by the node's name.
+        weights: The packed weight of each weighted node by the node's name; None to pack the
+            graph's own.
 
     Raises:
         GraphError: The graph contradicts itself.
@@ -120,11 +120,8 @@ def make_plan(graph: Graph, isa: str) -> tuple[Plan, dict[str, PackedSlices]]:
     fused = fuse(graph)
     layouts = plane_layouts(fused, shapes)
     images, arena_floats = place(fused, shapes, layouts, graph.input_name, graph.outputs)
-    packed = {
-        step.node.name: pack_node(graph, step.node)
-        for step in fused
-        if step.node.weight is not None
-    }
+    if weights is None:
+        weights = pack_graph(graph)
     steps = [
         PlanStep(
             graph.input_name,
@@ -137,7 +134,7 @@ def make_plan(graph: Graph, isa: str) -> tuple[Plan, dict[str, PackedSlices]]:
             graph.input_name,
         )
     ]
-    steps += [_plan_step(step, shapes, layouts, packed, isa) for step in fused]
+    steps += [_plan_step(step, shapes, layouts, weights, isa) for step in fused]
     for name in graph.outputs:
         steps.append(
             PlanStep(
@@ -151,14 +148,14 @@ def make_plan(graph: Graph, isa: str) -> tuple[Plan, dict[str, PackedSlices]]:
                 name,
             )
         )
-    return Plan(isa, tuple(steps), images, arena_floats), packed
+    return Plan(isa, tuple(steps), images, arena_floats)
 
 
 def _plan_step(
     step: FusedNode,
     shapes: Mapping[str, Shape],
     layouts: Mapping[tuple[int, int], PlaneLayout],
-    packed: Mapping[str, PackedSlices],
+    weights: Mapping[str, _core.PackedWeight],
     isa: str,
 ) -> PlanStep:
     op = step.node.op
@@ -168,7 +165,7 @@ def _plan_step(
     dense = False
     match op:
         case Conv2d():
-            density = weight_density(packed[step.node.name])
+            density = computed_density(weights[step.node.name], step.node.scale)
             problem = Problem(
                 op,
                 layouts[shapes[step.inputs[0]][1], shapes[step.inputs[0]][2]],
@@ -181,7 +178,7 @@ def _plan_step(
             if choice.staged:
                 reason += "; input rearranged first"
         case Linear():
-            density = weight_density(packed[step.node.name])
+            density = computed_density(weights[step.node.name], step.node.scale)
             dense = density > _SPARSE_LINEAR
             stem = f"{'linear' if dense else 'splinear'}{fused}"
             reason = (
@@ -222,15 +219,6 @@ def _plan_step(
         choice,
         dense,
     )
-
-
-def weight_density(packed: PackedSlices) -> float:
-    """Share of weights that are computed: in nonzero slices, or not zero for pointwise layers."""
-    shape = packed.shape
-    if shape.channels_per_slice == 1 and shape.length > 1:
-        return packed.density
-    real = shape.filters * (shape.channels // shape.groups)
-    return min(1.0, int(np.count_nonzero(packed.values)) / real)
 
 
 def _shape_text(shape: Shape) -> str:

@@ -14,6 +14,7 @@ from lilnetx.graph.ir import Graph, Shape
 from lilnetx.graph.shapes import infer_shapes
 from lilnetx.runtime.build import build_network
 from lilnetx.runtime.isa import choose_isa
+from lilnetx.runtime.packed import pack_graph
 from lilnetx.runtime.plan import Plan, make_plan
 
 Array = NDArray[np.float32]
@@ -41,10 +42,10 @@ class ProfileRow:
 class Session:
     """A network, planned once and ready to run.
 
-    Loading decodes and packs the weights and allocates the memory for one image; :meth:`run` then
-    allocates only its outputs (and, at the first batch of at least as many images as threads, the
-    memory that lets each thread take whole images). A session may be used from several threads; its
-    runs follow each other.
+    Loading decodes the weights straight into the layouts of the kernels, without a dense copy of
+    the network, and allocates the memory for one image; :meth:`run` then allocates only its outputs
+    (and, at the first batch of at least as many images as threads, the memory that lets each thread
+    take whole images). A session may be used from several threads; its runs follow each other.
 
     Sessions of one process share their threads: for each thread count there are as many teams as
     runs were ever under way at once. In a forked process, an inherited session runs on the calling
@@ -76,20 +77,36 @@ class Session:
         if threads < 1:
             raise InputError(f"threads={threads}: expected at least 1")
         self._threads = threads
+        self._graph: Graph | None = None
         if isinstance(source, Graph):
-            self._graph = source
+            graph = self._graph = source
+            shapes = infer_shapes(graph)
+            weights = pack_graph(graph)
         else:
-            from lilnetx.format import read_lnx
+            from lilnetx.format.reader import read_packed
 
-            self._graph = read_lnx(Path(source))
-        shapes = infer_shapes(self._graph)
-        self._output_shapes = tuple(shapes[name] for name in self._graph.outputs)
-        self._plan, packed = make_plan(self._graph, self._isa)
-        self._network = build_network(self._plan, packed, threads)
+            # The folder may change before the graph is asked for.
+            self._path = Path(source).absolute()
+            network = read_packed(Path(source), threads=threads)
+            graph, weights, self._header = network.graph, network.weights, network.header
+            shapes = infer_shapes(graph)
+        self._input_shape = tuple(graph.input_shape)
+        self._output_shapes = tuple(shapes[name] for name in graph.outputs)
+        self._plan = make_plan(graph, self._isa, weights)
+        self._network = build_network(self._plan, weights, threads)
 
     @property
     def graph(self) -> Graph:
-        """The network."""
+        """The network. That of a file is read again, when it is first asked for.
+
+        Raises:
+            FileChangedError: The file has changed since the session was made.
+            LnxFormatError: The file can no longer be read.
+        """
+        if self._graph is None:
+            from lilnetx.format.reader import read_same
+
+            self._graph = read_same(self._path, self._header)
         return self._graph
 
     @property
@@ -110,12 +127,22 @@ class Session:
     @property
     def input_shape(self) -> Shape:
         """Shape of one input image, without the batch."""
-        return tuple(self._graph.input_shape)
+        return self._input_shape
 
     @property
     def output_shapes(self) -> tuple[Shape, ...]:
         """Shape of each output, without the batch."""
         return self._output_shapes
+
+    @property
+    def weight_bytes(self) -> int:
+        """Memory of the weights in the layouts of their kernels, in bytes."""
+        return self._network.weight_bytes()
+
+    @property
+    def arena_bytes(self) -> int:
+        """Memory of the activations of one image, in bytes."""
+        return self._network.arena_bytes()
 
     def run(self, x: Array) -> Array | tuple[Array, ...]:
         """Runs the network.
