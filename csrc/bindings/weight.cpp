@@ -92,7 +92,7 @@ py::tuple py_decode_packed(const py::buffer& data,
     const SliceShape s = to_shape(shape_tuple);
     if (s.filters > 1 << 30 || s.slices > 1 << 30)
       throw std::invalid_argument("latents are too large");
-    if (s.filters % s.groups || s.channels % s.groups || decoder >= decoders.size() ||
+    if (decoder >= decoders.size() ||
         decoders[decoder]->matrix.size() != static_cast<size_t>(s.length) * s.length)
       throw std::invalid_argument("a weight contradicts itself");
     slice_shapes.push_back(s);

@@ -8,6 +8,10 @@
 #include "cpu/step.h"
 #include "lnx/runtime.h"
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 namespace lnx {
 
 struct Network::State {
@@ -214,6 +218,10 @@ void Network::add_output(const Image& from) {
 
 void Network::prepare() {
   std::lock_guard<std::mutex> lock(state_->mutex);
+#if defined(__GLIBC__)
+  // Packing leaves holes in the heap that the arena does not fit into.
+  malloc_trim(0);
+#endif
   state_->grow_memory(1);
 }
 

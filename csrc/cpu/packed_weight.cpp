@@ -13,9 +13,12 @@ constexpr int64_t kNear = 1 << 16;
 void check(const SliceShape& s) {
   if (s.filters < 1 || s.slices < 1 || s.length < 1)
     throw std::invalid_argument("a weight has at least one filter, slice and tap");
-  if (s.filters % s.groups || s.channels % s.groups)
-    throw std::invalid_argument("groups must divide filters and channels");
   if (s.filters * s.slices > int64_t{UINT32_MAX}) throw std::length_error("more than 2^32 slices");
+}
+
+void check_groups(const SliceShape& s) {
+  if (s.groups < 1 || s.filters % s.groups || s.channels % s.groups)
+    throw std::invalid_argument("groups must divide filters and channels");
 }
 
 // Appends the slices of one filter that are not zero; without branches, since which are is chance.
@@ -92,6 +95,7 @@ size_t PackedWeight::bytes() const {
 }
 
 int64_t PackedWeight::computed_weights(const float* scale) const {
+  check_groups(shape_);
   if (!pointwise()) return int64_t{slices()} * shape_.length;
   int64_t count = 0;
   PackedSlices row;
@@ -135,6 +139,7 @@ void PackedWeight::decode(uint32_t first, uint32_t last, float* out) const {
 
 void PackedWeight::unpack(int64_t first, int64_t last, const float* scale,
                           PackedSlices& out) const {
+  check_groups(shape_);
   const uint32_t begin = filter_ptr_[first], end = filter_ptr_[last];
   const size_t length = shape_.length;
   out.filter_ptr.clear();

@@ -21,7 +21,7 @@ struct SliceDecoder {
 class PackedWeight {
  public:
   // latents [filters][slices][length], magnitudes at most 32767. `reserve` is the number of nonzero
-  // slices where it is known, else 0. std::invalid_argument: the shape contradicts itself.
+  // slices where it is known, else 0. std::invalid_argument: the shape is empty, or the decoder does not fit.
   PackedWeight(const SliceShape& shape, const int32_t* latents,
                std::shared_ptr<const SliceDecoder> decoder, uint64_t reserve = 0);
 
@@ -41,7 +41,7 @@ class PackedWeight {
 
   // Decodes filters first up to last. Each filter's weights are multiplied by scale[filter], unless
   // scale is null. Channels count over all groups; out.filter_ptr begins with 0. Memory of `out` is
-  // reused. Equal bit for bit to decoding the whole tensor and leaving the zero slices out.
+  // reused. std::invalid_argument: groups do not divide filters and channels. Equal bit for bit to decoding the whole tensor and leaving the zero slices out.
   void unpack(int64_t first, int64_t last, const float* scale, PackedSlices& out) const;
 
  private:
