@@ -52,6 +52,15 @@ class PackedWeight:
     def unpack(
         self, scale: NDArray[np.float32] | None
     ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.float32]]: ...
+    def reads(
+        self, filters: NDArray[np.bool_], scale: NDArray[np.float32] | None
+    ) -> NDArray[np.uint8]: ...
+    def fold(
+        self, constants: NDArray[np.float64], scale: NDArray[np.float32] | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]: ...
+    def restrict(
+        self, filters: NDArray[np.bool_], channels: NDArray[np.bool_], read: NDArray[np.bool_]
+    ) -> PackedWeight: ...
 
 def pack_latents(
     shape: _SliceShape, latents: NDArray[np.int32], matrix: NDArray[np.int32], exponent: int

@@ -129,6 +129,37 @@ py::array_t<uint8_t> py_live_filters(const PackedWeight& weight) {
   return live;
 }
 
+using Mask = py::array_t<uint8_t, py::array::c_style | py::array::forcecast>;
+
+const uint8_t* mask_data(const Mask& mask, int64_t size) {
+  if (mask.ndim() != 1 || mask.size() != size)
+    throw std::invalid_argument("expected one byte for each filter or channel");
+  return mask.data();
+}
+
+Mask py_reads(const PackedWeight& weight, const Mask& filters, const Scale& scale) {
+  const std::vector<uint8_t> found =
+      weight.reads(mask_data(filters, weight.shape().filters), scale_data(weight, scale));
+  return Mask(static_cast<py::ssize_t>(found.size()), found.data());
+}
+
+py::tuple py_fold(const PackedWeight& weight, const Array<double>& constants, const Scale& scale) {
+  if (constants.size() != weight.shape().channels)
+    throw std::invalid_argument("expected one constant for each channel");
+  Array<double> sums(weight.shape().filters);
+  Mask rest(weight.shape().filters);
+  weight.fold(constants.data(), scale_data(weight, scale), sums.mutable_data(),
+              rest.mutable_data());
+  return py::make_tuple(sums, rest);
+}
+
+std::shared_ptr<PackedWeight> py_restrict(const PackedWeight& weight, const Mask& filters,
+                                          const Mask& channels, const Mask& read) {
+  const SliceShape& s = weight.shape();
+  return std::make_shared<PackedWeight>(weight.restrict(
+      mask_data(filters, s.filters), mask_data(channels, s.channels), mask_data(read, s.channels)));
+}
+
 }  // namespace
 
 void bind_weight(py::module_& m) {
@@ -143,7 +174,10 @@ void bind_weight(py::module_& m) {
             return w.computed_weights(scale_data(w, scale));
           },
           py::arg("scale"))
-      .def("unpack", &py_slices, py::arg("scale"));
+      .def("unpack", &py_slices, py::arg("scale"))
+      .def("reads", &py_reads, py::arg("filters"), py::arg("scale"))
+      .def("fold", &py_fold, py::arg("constants"), py::arg("scale"))
+      .def("restrict", &py_restrict, py::arg("filters"), py::arg("channels"), py::arg("read"));
   m.def("pack_latents", &py_pack_latents, py::arg("shape"), py::arg("latents"), py::arg("matrix"),
         py::arg("exponent"), "Nonzero slices of int32 latents (F, S, n).");
   m.def("pack_dense", &py_pack_dense, py::arg("shape"), py::arg("weights"),

@@ -8,8 +8,6 @@
 namespace lnx {
 namespace {
 
-constexpr int64_t kNear = 1 << 16;
-
 void check(const SliceShape& s) {
   if (s.filters < 1 || s.slices < 1 || s.length < 1)
     throw std::invalid_argument("a weight has at least one filter, slice and tap");
@@ -50,7 +48,7 @@ template <typename T, typename Stored>
 void PackedWeight::gather(const T* slices, std::vector<Stored>& stored, uint64_t reserve) {
   check(shape_);
   const size_t length = shape_.length;
-  const bool is_near = shape_.slices <= kNear;
+  const bool is_near = shape_.slices <= kNearSlices;
   filter_ptr_.reserve(shape_.filters + 1);
   filter_ptr_.push_back(0);
   near_.reserve(is_near ? reserve : 0);

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from lilnetx.graph.ir import Add, Conv2d, Graph, Linear, Node, Relu
+from lilnetx.graph.live import live_nodes
 
 
 @dataclass(frozen=True)
@@ -54,17 +55,6 @@ def fuse(graph: Graph) -> list[FusedNode]:
         ready.add(step.output)
         steps.append(step)
     return steps
-
-
-def live_nodes(graph: Graph) -> list[Node]:
-    """Nodes that some output depends on, in order."""
-    wanted = set(graph.outputs)
-    live = []
-    for node in reversed(graph.nodes):
-        if node.name in wanted:
-            wanted.update(node.inputs)
-            live.append(node)
-    return live[::-1]
 
 
 def _extend(

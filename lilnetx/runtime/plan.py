@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from lilnetx import _core
 from lilnetx.errors import UnsupportedOperatorError
+from lilnetx.graph.dead_channels import Removal
 from lilnetx.graph.ir import (
     Add,
     AvgPool2d,
@@ -76,12 +77,14 @@ class Plan:
         steps: In order.
         images: Place of every value in the arena.
         arena_floats: Size of the arena of one image, in floats.
+        removal: What was removed from the network before it was planned, or None.
     """
 
     isa: str
     steps: tuple[PlanStep, ...]
     images: Mapping[str, Image]
     arena_floats: int
+    removal: Removal | None = None
 
     def __str__(self) -> str:
         """A table, one row a step."""
@@ -98,19 +101,29 @@ class Plan:
         ]
         size = self.arena_floats * 4 / 2**20
         lines.append(f"isa {self.isa}, {len(self.steps)} steps, activations {size:.2f} MiB")
+        if self.removal and (self.removal.removed_channels or self.removal.removed_weights):
+            gone = self.removal
+            lines.append(
+                f"without {gone.removed_channels} of {gone.channels} channels, and "
+                f"{gone.removed_weights} weights, that change nothing"
+            )
         return "\n".join(lines)
 
 
 def make_plan(
-    graph: Graph, isa: str, weights: Mapping[str, _core.PackedWeight] | None = None
+    graph: Graph,
+    isa: str,
+    weights: Mapping[str, _core.PackedWeight] | None = None,
+    removal: Removal | None = None,
 ) -> Plan:
-    """Plans a network.
+    """Plans a network as it is.
 
     Args:
         graph: The network. Of its weights only the shapes count.
         isa: Name of an available instruction set.
         weights: The packed weight of each weighted node by the node's name; None to pack the
             graph's own.
+        removal: What was removed from the network before, for the record.
 
     Raises:
         GraphError: The graph contradicts itself.
@@ -148,7 +161,7 @@ def make_plan(
                 name,
             )
         )
-    return Plan(isa, tuple(steps), images, arena_floats)
+    return Plan(isa, tuple(steps), images, arena_floats, removal)
 
 
 def _plan_step(

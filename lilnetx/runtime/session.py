@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lilnetx import _core
 from lilnetx.errors import InputError
+from lilnetx.graph.dead_channels import remove_dead_channels
 from lilnetx.graph.ir import Graph, Shape
 from lilnetx.graph.shapes import infer_shapes
 from lilnetx.runtime.build import build_network
@@ -78,22 +80,29 @@ class Session:
             raise InputError(f"threads={threads}: expected at least 1")
         self._threads = threads
         self._graph: Graph | None = None
-        if isinstance(source, Graph):
-            graph = self._graph = source
-            shapes = infer_shapes(graph)
-            weights = pack_graph(graph)
-        else:
-            from lilnetx.format.reader import read_packed
-
-            # The folder may change before the graph is asked for.
-            self._path = Path(source).absolute()
-            network = read_packed(Path(source), threads=threads)
-            graph, weights, self._header = network.graph, network.weights, network.header
-            shapes = infer_shapes(graph)
+        graph, weights = self._open(source)
+        shapes = infer_shapes(graph)
         self._input_shape = tuple(graph.input_shape)
         self._output_shapes = tuple(shapes[name] for name in graph.outputs)
-        self._plan = make_plan(graph, self._isa, weights)
+        graph, weights, removal = remove_dead_channels(graph, shapes, weights)
+        self._plan = make_plan(graph, self._isa, weights, removal)
         self._network = build_network(self._plan, weights, threads)
+
+    def _open(
+        self, source: str | os.PathLike[str] | Graph
+    ) -> tuple[Graph, dict[str, _core.PackedWeight]]:
+        """A graph, of whose weights only the shapes count, and the weights."""
+        if isinstance(source, Graph):
+            self._graph = source
+            infer_shapes(source)
+            return source, pack_graph(source)
+        from lilnetx.format.reader import read_packed
+
+        # The folder may change before the graph is asked for.
+        self._path = Path(source).absolute()
+        network = read_packed(Path(source), threads=self._threads)
+        self._header = network.header
+        return network.graph, network.weights
 
     @property
     def graph(self) -> Graph:

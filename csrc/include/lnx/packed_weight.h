@@ -21,7 +21,8 @@ struct SliceDecoder {
 class PackedWeight {
  public:
   // latents [filters][slices][length], magnitudes at most 32767. `reserve` is the number of nonzero
-  // slices where it is known, else 0. std::invalid_argument: the shape is empty, or the decoder does not fit.
+  // slices where it is known, else 0. std::invalid_argument: the shape is empty, or the decoder
+  // does not fit.
   PackedWeight(const SliceShape& shape, const int32_t* latents,
                std::shared_ptr<const SliceDecoder> decoder, uint64_t reserve = 0);
 
@@ -41,16 +42,36 @@ class PackedWeight {
 
   // Decodes filters first up to last. Each filter's weights are multiplied by scale[filter], unless
   // scale is null. Channels count over all groups; out.filter_ptr begins with 0. Memory of `out` is
-  // reused. std::invalid_argument: groups do not divide filters and channels. Equal bit for bit to decoding the whole tensor and leaving the zero slices out.
+  // reused. Equal bit for bit to decoding the whole tensor and leaving the zero slices out.
+  // std::invalid_argument: groups do not divide filters and channels.
   void unpack(int64_t first, int64_t last, const float* scale, PackedSlices& out) const;
 
+  // For each channel, all groups together, 1 if a slice of a filter with filters[f] != 0 reads it.
+  // A filter whose scale is zero reads nothing.
+  std::vector<uint8_t> reads(const uint8_t* filters, const float* scale) const;
+
+  // What inputs of known constants give: sums[f] is the sum of each such channel's constant times
+  // its weights; rest[f] is 1 if the filter reads other channels too. constants [channels], NaN for
+  // what is not known.
+  void fold(const double* constants, const float* scale, double* sums, uint8_t* rest) const;
+
+  // The weight without the filters and channels that are 0 in the masks, and without slices that
+  // read channels which are 0 in `read`. Pointwise slices that would lose some of their channels
+  // become single floats. With several groups either there are as many as channels and filters and
+  // both masks are the same, or the masks keep everything.
+  PackedWeight restrict(const uint8_t* filters, const uint8_t* channels, const uint8_t* read) const;
+
  private:
+  explicit PackedWeight(const SliceShape& shape) : shape_(shape) {}
+  void push_index(int64_t index);
   template <typename T, typename Stored>
   void gather(const T* slices, std::vector<Stored>& stored, uint64_t reserve);
   template <int Length>
   void decode(uint32_t first, uint32_t last, float* out) const;
   uint32_t slice_index(uint32_t k) const { return near_.empty() ? far_[k] : near_[k]; }
   bool pointwise() const { return shape_.channels_per_slice > 1 || shape_.length == 1; }
+
+  static constexpr int64_t kNearSlices = 1 << 16;
 
   SliceShape shape_;
   std::shared_ptr<const SliceDecoder> decoder_;  // null for floats
