@@ -37,17 +37,23 @@ def build_network(
     """
     network = _core.Network(plan.isa, threads, plan.arena_floats)
     for step in plan.steps:
-        _add_step(network, plan, step, weights)
+        add_step(network, plan, step, weights)
     network.prepare()
     return network
 
 
-def _add_step(
+def add_step(
     network: _core.Network,
     plan: Plan,
     step: PlanStep,
     weights: MutableMapping[str, _core.PackedWeight],
 ) -> None:
+    """Adds one step of a plan to an executor, and takes its weight out of ``weights``.
+
+    Raises:
+        ValueError: The kernel has no such tile, or cannot do the operation.
+        UnsupportedOperatorError: There is no kernel for the operation.
+    """
     images = [plan.images[name].as_tuple() for name in step.inputs]
     output = plan.images[step.output].as_tuple()
     node = step.node

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lilnetx import _core
 from lilnetx.errors import UnsupportedOperatorError
@@ -51,6 +51,8 @@ class PlanStep:
         relu: Whether ReLU is applied.
         choice: Kernel and tile of a convolution.
         dense: Whether a linear layer multiplies zeros too.
+        fused: What is fused into the kernel's end, as its name says it.
+        problem: What the choice of a convolution's kernel depended on.
     """
 
     name: str
@@ -66,6 +68,8 @@ class PlanStep:
     relu: bool = False
     choice: Choice | None = None
     dense: bool = False
+    fused: str = ""
+    problem: Problem | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -175,6 +179,7 @@ def _plan_step(
     fused = ("_add" if step.residual else "") + ("_relu" if step.relu else "")
     density: float | None = None
     choice: Choice | None = None
+    problem: Problem | None = None
     dense = False
     match op:
         case Conv2d():
@@ -187,18 +192,11 @@ def _plan_step(
                 isa,
             )
             choice = choose_kernel(problem)
-            stem, reason = f"{choice.label}{fused}_{choice.shape}", choice.reason
-            if choice.staged:
-                reason += "; input rearranged first"
+            stem, reason = _conv_stem(choice, fused), _conv_reason(choice)
         case Linear():
             density = computed_density(weights[step.node.name], step.node.scale)
             dense = density > _SPARSE_LINEAR
-            stem = f"{'linear' if dense else 'splinear'}{fused}"
-            reason = (
-                f"{density:.0%} of the weights left: dense rows stream faster"
-                if dense
-                else f"{density:.1%} of the weights left: only those are read"
-            )
+            stem, reason = _linear_stem(dense, fused), _linear_reason(dense, density)
         case MaxPool2d() | AvgPool2d():
             kind = "maxpool" if isinstance(op, MaxPool2d) else "avgpool"
             stem = f"{kind}{op.kernel[0]}x{op.kernel[1]}s{op.stride[0]}"
@@ -231,7 +229,44 @@ def _plan_step(
         step.relu,
         choice,
         dense,
+        fused,
+        problem,
     )
+
+
+def with_choice(step: PlanStep, choice: Choice) -> PlanStep:
+    """A convolution's step with another kernel or tile."""
+    kernel = f"lnx_f32_{_conv_stem(choice, step.fused)}__{_isa_of(step)}"
+    return replace(step, choice=choice, kernel=kernel, reason=_conv_reason(choice))
+
+
+def with_dense(step: PlanStep, dense: bool) -> PlanStep:
+    """A linear layer's step that multiplies zeros too, or does not."""
+    assert step.density is not None
+    kernel = f"lnx_f32_{_linear_stem(dense, step.fused)}__{_isa_of(step)}"
+    return replace(step, dense=dense, kernel=kernel, reason=_linear_reason(dense, step.density))
+
+
+def _isa_of(step: PlanStep) -> str:
+    return step.kernel.rpartition("__")[2]
+
+
+def _conv_stem(choice: Choice, fused: str) -> str:
+    return f"{choice.label}{fused}_{choice.shape}"
+
+
+def _conv_reason(choice: Choice) -> str:
+    return choice.reason + ("; input rearranged first" if choice.staged else "")
+
+
+def _linear_stem(dense: bool, fused: str) -> str:
+    return f"{'linear' if dense else 'splinear'}{fused}"
+
+
+def _linear_reason(dense: bool, density: float) -> str:
+    if dense:
+        return f"{density:.0%} of the weights left: dense rows stream faster"
+    return f"{density:.1%} of the weights left: only those are read"
 
 
 def _shape_text(shape: Shape) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from lilnetx.runtime.build import build_network
 from lilnetx.runtime.isa import choose_isa
 from lilnetx.runtime.packed import pack_graph
 from lilnetx.runtime.plan import Plan, make_plan
+from lilnetx.runtime.tuning import refine_plan
+from lilnetx.runtime.tuning_cache import TuningCache
 
 Array = NDArray[np.float32]
 
@@ -58,12 +61,16 @@ class Session:
         threads: Threads to use; None for as many as the process may use.
         isa: ``"avx512"``, ``"avx2"`` or ``"portable"``; None for the environment's ``LILNETX_ISA``,
             or else the best that this machine has.
+        tune: How kernels and tiles are chosen. False: by rules alone. True: the candidates for each
+            layer are timed now, for a second or so, and the best are remembered in the user's cache
+            folder (``XDG_CACHE_HOME``, or else ``~/.cache``). ``"cache"``: as remembered, by rules
+            what is not. Sums may be rounded otherwise by other kernels.
 
     Raises:
         IsaError: The instruction set is unknown, or this machine lacks it.
         LnxFormatError: The file cannot be read (see its subclasses).
         GraphError: The graph contradicts itself.
-        InputError: ``threads`` is below 1.
+        InputError: ``threads`` is below 1, or ``tune`` is something else.
     """
 
     def __init__(
@@ -72,12 +79,15 @@ class Session:
         *,
         threads: int | None = None,
         isa: str | None = None,
+        tune: bool | Literal["cache"] = "cache",
     ) -> None:
         self._isa = choose_isa(isa)
         if threads is None:
             threads = available_threads()
         if threads < 1:
             raise InputError(f"threads={threads}: expected at least 1")
+        if tune not in (True, False, "cache"):
+            raise InputError(f"tune={tune!r}: expected True, False or 'cache'")
         self._threads = threads
         self._graph: Graph | None = None
         graph, weights = self._open(source)
@@ -85,7 +95,10 @@ class Session:
         self._input_shape = tuple(graph.input_shape)
         self._output_shapes = tuple(shapes[name] for name in graph.outputs)
         graph, weights, removal = remove_dead_channels(graph, shapes, weights)
-        self._plan = make_plan(graph, self._isa, weights, removal)
+        plan = make_plan(graph, self._isa, weights, removal)
+        if tune:
+            plan = refine_plan(plan, weights, threads, TuningCache(), measure=tune is True)
+        self._plan = plan
         self._network = build_network(self._plan, weights, threads)
 
     def _open(
