@@ -24,6 +24,7 @@ _CSV_FIELDS = (
     "shape",
     "density",
     "kernel",
+    "reason",
     "median_ms",
     "p20_ms",
     "p80_ms",
@@ -119,6 +120,7 @@ def write_csv(report: Report, path: Path) -> None:
                 "shape": layer.shape,
                 "density": "" if layer.density is None else layer.density,
                 "kernel": layer.kernel,
+                "reason": layer.reason,
                 "median_ms": layer.ms,
                 "dense_equivalent_gflops": "" if layer.gflops is None else layer.gflops,
                 **shared,
@@ -150,12 +152,13 @@ def _layer_table(report: Report, title: str) -> str:
             f"{layer.ms:.4f}",
             "-" if layer.gflops is None else f"{layer.gflops:.0f}",
             f"{100 * layer.share:.1f}",
+            layer.reason,
         )
         for layer in report.layers
     ]
     total = sum(layer.ms for layer in report.layers)
-    rows.append(("all steps", "", "", "", f"{total:.4f}", "", "100.0"))
-    header = ("<layer", "<shape", "density %", "<kernel", "ms", "GFLOP/s *", "share %")
+    rows.append(("all steps", "", "", "", f"{total:.4f}", "", "100.0", ""))
+    header = ("<layer", "<shape", "density %", "<kernel", "ms", "GFLOP/s *", "share %", "<reason")
     note = "* dense-equivalent: operations of the dense layer divided by our time"
     return f"{format_table(header, rows, title=title)}\n{note}"
 

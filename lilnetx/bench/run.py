@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,7 @@ class BenchmarkOptions:
         isa: Instruction set to force, or None for the best.
         cores: Cores to stay on, or None.
         seed: Of the random input.
+        tune: As for :class:`~lilnetx.runtime.Session`; what is measured is not part of the load.
     """
 
     batch: int = 1
@@ -61,6 +62,7 @@ class BenchmarkOptions:
     isa: str | None = None
     cores: tuple[int, ...] | None = None
     seed: int = 0
+    tune: bool | Literal["cache"] = "cache"
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class LayerRow:
         ms: Median milliseconds.
         gflops: Dense-equivalent: operations of the dense layer by our time; None without weights.
         share: Of the sum over all steps, 0 to 1.
+        reason: Why this kernel, with what was measured if it was.
     """
 
     name: str
@@ -84,6 +87,7 @@ class LayerRow:
     ms: float
     gflops: float | None
     share: float
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -253,8 +257,12 @@ def _load(file: Path, options: BenchmarkOptions) -> tuple[Session, float]:
     sessions: list[Session] = []
 
     def load() -> None:
-        sessions[:] = [Session(file, threads=options.threads, isa=options.isa)]
+        tune: Literal[False, "cache"] = "cache" if options.tune else False
+        sessions[:] = [Session(file, threads=options.threads, isa=options.isa, tune=tune)]
 
+    if options.tune is True:
+        # What is measured here is remembered for the loads that are timed.
+        Session(file, threads=options.threads, isa=options.isa, tune=True)
     times = [time_once(load) for _ in range(_LOADS)]
     return sessions[0], float(np.median(times))
 
@@ -292,7 +300,7 @@ def _profile(session: Session, x: NDArray[np.float32]) -> tuple[LayerRow, ...]:
     weighted = {layer.name: layer for layer in layer_stats(session.graph)}
     total = float(sum(step.ms for step in steps))
     rows = []
-    for step in steps:
+    for step, planned in zip(steps, session.plan.steps, strict=True):
         # Handing out the output is a step of its own, with its layer's name and no weights.
         layer = weighted.pop(step.name, None)
         flops = 2 * layer.macs * len(x) if layer is not None else None
@@ -305,6 +313,7 @@ def _profile(session: Session, x: NDArray[np.float32]) -> tuple[LayerRow, ...]:
                 ms=step.ms,
                 gflops=flops / (step.ms * 1e6) if flops is not None and step.ms > 0 else None,
                 share=step.ms / total if total > 0 else 0.0,
+                reason=planned.reason,
             )
         )
     return tuple(rows)

@@ -8,6 +8,7 @@ ReLU, tiles of 7 rows of 2 vectors, for AVX-512. Flat kernels give vectors × fi
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,6 +24,11 @@ _ROWS_BYTES = 512 * 1024
 _MAX_BLOCK = 1 << 16  # channels, by their index within a block
 # With more vectors a tile, fewer channels would fit, and partial sums would cost more.
 _POINTWISE_TILE = 8
+
+
+@functools.cache
+def _traits(isa: str) -> _core.IsaTraits:
+    return _core.isa_traits(isa)
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class Problem:
     @property
     def traits(self) -> _core.IsaTraits:
         """Tile sizes of the instruction set."""
-        return _core.isa_traits(self.isa)
+        return _traits(self.isa)
 
     @property
     def is_3x3(self) -> bool:
@@ -241,15 +247,20 @@ def _flat(p: Problem) -> Choice:
     return Choice("flat", _label(p), p.staged, block, 0, tile, f"{tile}x1", reason)
 
 
+def can_block_filters(p: Problem) -> bool:
+    """Whether blocks of filters have the same input channels."""
+    filters = p.op.out_channels // p.op.groups
+    block = p.traits["filter_block"]
+    return filters >= block and (p.op.groups == 1 or filters % block == 0)
+
+
 def _suits_flat_blocked(p: Problem) -> bool:
     """Whether sharing loads between filters outweighs the zeros multiplied for it.
 
     A block of filters computes every slice that any of them has. With aligned loads that pays from
     about 0.7 of the slices on, with unaligned ones, which cost twice, from about 0.4 on.
     """
-    filters = p.op.out_channels // p.op.groups
-    block = p.traits["filter_block"]
-    if filters < block or (p.op.groups > 1 and filters % block):
+    if not can_block_filters(p):
         return False
     aligned = p.op.kernel == (1, 1) or (p.staged and p.whole_rows)
     return p.density >= (0.7 if aligned else 0.4)
