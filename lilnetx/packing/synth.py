@@ -113,6 +113,26 @@ def synth(
     return graph
 
 
+def synth_node(
+    node: Node, density: float, slice_1x1: int, rng: np.random.Generator
+) -> tuple[Node, Decoder]:
+    """One convolution or linear layer with such weights, for inputs of variance 1.
+
+    Args:
+        node: The layer; what it has of weights is replaced.
+        density: Share of nonzero slices, 0 to 1.
+        slice_1x1: Input channels of a slice of 1×1 convolutions and linear layers.
+        rng: Source of the random numbers.
+
+    Returns:
+        The layer, and the decoder that its weight names.
+    """
+    assert isinstance(node.op, Conv2d | Linear)
+    decoder = _decoder(node.op, slice_1x1, {}, rng)
+    latents = _latents(node.op, decoder, density, rng)
+    return _with_weights(node, latents, decoder, 1.0, 1.0, rng), decoder
+
+
 def _decoder(
     op: Op, slice_1x1: int, decoders: dict[str, Decoder], rng: np.random.Generator
 ) -> Decoder:
@@ -183,4 +203,4 @@ def _with_weights(
     )
 
 
-__all__ = ["synth"]
+__all__ = ["synth", "synth_node"]
