@@ -73,6 +73,10 @@ def decode_packed(
     decoders: Sequence[tuple[NDArray[np.int32], int]],
     threads: int,
 ) -> tuple[list[PackedWeight], list[str | None]]: ...
+# The machine's roofs (csrc/bindings/peak.cpp).
+
+def measure_fma_gflops(isa: str, seconds: float) -> float: ...
+def measure_load_gbs(isa: str, bytes: int, seconds: float) -> float: ...
 
 # --- CPU runtime (csrc/bindings/runtime.cpp) ------------------------------------------------------
 

@@ -24,11 +24,12 @@ _CSV_FIELDS = (
     "shape",
     "density",
     "kernel",
-    "reason",
     "median_ms",
     "p20_ms",
     "p80_ms",
     "dense_equivalent_gflops",
+    "useful_gflops",
+    "reason",
     "file",
     "file_bytes",
     "synthetic",
@@ -123,6 +124,7 @@ def write_csv(report: Report, path: Path) -> None:
                 "reason": layer.reason,
                 "median_ms": layer.ms,
                 "dense_equivalent_gflops": "" if layer.gflops is None else layer.gflops,
+                "useful_gflops": "" if layer.useful_gflops is None else layer.useful_gflops,
                 **shared,
             }
         )

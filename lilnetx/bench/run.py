@@ -34,8 +34,9 @@ SHIPPED_MODEL = "resnet20-fashion-mnist.lnx"
 MAX_REL_ERROR = 1e-4
 MAX_REL_ERROR_OTHERS = 1e-3
 
-_LOADS = 3
-_PROFILE_REPEATS = 20
+# Of the profile: as many as fit into the time, but so many at least and at most.
+_PROFILE_MS = 2000.0
+_PROFILE_REPEATS = (5, 20)
 # In several threads, a pause before each contender lets the threads of the one before fall asleep.
 _REST_MS = 10.0
 
@@ -49,6 +50,8 @@ class BenchmarkOptions:
         threads: Threads of every contender.
         against: Names of contenders; None for the usual ones that are installed.
         seconds: Time for the whole-network comparison.
+        min_rounds: Rounds of it that are made even if they take longer.
+        loads: How often the file is loaded, to time that.
         isa: Instruction set to force, or None for the best.
         cores: Cores to stay on, or None.
         seed: Of the random input.
@@ -59,6 +62,8 @@ class BenchmarkOptions:
     threads: int = 1
     against: tuple[str, ...] | None = None
     seconds: float = 5.0
+    min_rounds: int = 20
+    loads: int = 3
     isa: str | None = None
     cores: tuple[int, ...] | None = None
     seed: int = 0
@@ -76,6 +81,7 @@ class LayerRow:
         density: Share of slices that are not zero; None for steps without weights.
         ms: Median milliseconds.
         gflops: Dense-equivalent: operations of the dense layer by our time; None without weights.
+        useful_gflops: Operations on weights of nonzero slices by our time; None without weights.
         share: Of the sum over all steps, 0 to 1.
         reason: Why this kernel, with what was measured if it was.
     """
@@ -86,6 +92,7 @@ class LayerRow:
     density: float | None
     ms: float
     gflops: float | None
+    useful_gflops: float | None
     share: float
     reason: str
 
@@ -196,6 +203,7 @@ def run_benchmark(
         timings = alternate(
             calls,
             seconds=options.seconds,
+            min_rounds=options.min_rounds,
             rest_ms=_REST_MS if options.threads > 1 else 0.0,
             seed=options.seed,
         )
@@ -263,7 +271,7 @@ def _load(file: Path, options: BenchmarkOptions) -> tuple[Session, float]:
     if options.tune is True:
         # What is measured here is remembered for the loads that are timed.
         Session(file, threads=options.threads, isa=options.isa, tune=True)
-    times = [time_once(load) for _ in range(_LOADS)]
+    times = [time_once(load) for _ in range(options.loads)]
     return sessions[0], float(np.median(times))
 
 
@@ -296,14 +304,19 @@ def _require(name: str, error: float, limit: float) -> None:
 
 
 def _profile(session: Session, x: NDArray[np.float32]) -> tuple[LayerRow, ...]:
-    steps = session.profile(x, repeats=_PROFILE_REPEATS)
+    fewest, most = _PROFILE_REPEATS
+    repeats = int(_PROFILE_MS / time_once(lambda: session.run(x)))
+    steps = session.profile(x, repeats=min(most, max(fewest, repeats)))
     weighted = {layer.name: layer for layer in layer_stats(session.graph)}
     total = float(sum(step.ms for step in steps))
     rows = []
     for step, planned in zip(steps, session.plan.steps, strict=True):
         # Handing out the output is a step of its own, with its layer's name and no weights.
         layer = weighted.pop(step.name, None)
-        flops = 2 * layer.macs * len(x) if layer is not None else None
+
+        def rate(macs: int, ms: float = step.ms) -> float | None:
+            return 2 * macs * len(x) / (ms * 1e6) if ms > 0 else None
+
         rows.append(
             LayerRow(
                 name=step.name,
@@ -311,7 +324,8 @@ def _profile(session: Session, x: NDArray[np.float32]) -> tuple[LayerRow, ...]:
                 shape=step.shape,
                 density=layer.density if layer is not None else None,
                 ms=step.ms,
-                gflops=flops / (step.ms * 1e6) if flops is not None and step.ms > 0 else None,
+                gflops=rate(layer.macs) if layer is not None else None,
+                useful_gflops=rate(layer.macs_left) if layer is not None else None,
                 share=step.ms / total if total > 0 else 0.0,
                 reason=planned.reason,
             )

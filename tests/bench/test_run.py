@@ -90,6 +90,9 @@ def test_layers_cover_the_network(report, synthetic_lnx):
         row = rows[name]
         assert row.density == pytest.approx(layer.density)
         assert row.gflops == pytest.approx(2 * 2 * layer.macs / (row.ms * 1e6))
+        assert row.useful_gflops == pytest.approx(2 * 2 * layer.macs_left / (row.ms * 1e6))
+    assert all(row.reason for row in report.layers)
+    assert rows["layer1.0.conv1"].reason in format_report(report)
 
 
 def test_every_table_says_that_weights_are_synthetic(report):
