@@ -143,7 +143,17 @@ def _grid() -> list[ConvCase]:
     add(33, 18, (7, 7), kernel=(1, 1), density=0.9)
     add(3, 10, (30, 30), kernel=(7, 7), stride=(2, 2), padding=(3, 3), density=1.0)
     add(1, 6, (28, 28), kernel=(5, 5), padding=(2, 2), density=1.0)
+    add(3, 6, (13, 21), kernel=(3, 5), padding=(1, 2), density=1.0)
+    add(8, 8, (9, 9), kernel=(5, 3), padding=(2, 1), groups=2, density=1.0)
     add(8, 8, (9, 9), kernel=(5, 5), padding=(2, 2), groups=2, density=1.0)
+    # 5x5 in several channel blocks, with other rows of padding, and narrow.
+    add(700, 3, (28, 28), kernel=(5, 5), padding=(2, 2), density=0.05)
+    add(150, 4, (33, 70), kernel=(5, 5), stride=(2, 2), padding=(2, 2), density=0.1)
+    add(4, 3, (10, 17), kernel=(5, 5), padding=(0, 2))
+    add(4, 3, (10, 17), kernel=(5, 5), stride=(2, 2), padding=(1, 2))
+    add(4, 3, (9, 7), kernel=(5, 5), padding=(1, 2))
+    add(4, 3, (21, 13), kernel=(5, 5), stride=(2, 2), padding=(2, 2))
+    add(4, 3, (21, 6), kernel=(5, 5), stride=(2, 2), padding=(2, 2))
     # Other kernels, dilation.
     add(7, 3, (13, 13), kernel=(5, 5), padding=(2, 2))
     add(3, 4, (28, 28), kernel=(5, 5), stride=(2, 2), padding=(2, 2))
@@ -162,6 +172,36 @@ def _grid() -> list[ConvCase]:
     add(16, 16, (7, 7), padding=(1, 1), groups=16)
     add(16, 32, (28, 28), padding=(1, 1), groups=16, density=1.0)
     add(7, 7, (15, 15), kernel=(5, 5), stride=(2, 2), padding=(2, 2), groups=7, density=1.0)
+    # Depthwise: rows of 8 floats, of one vector, of several tiles; heights below, at and above each
+    # tile; widths with and without gaps.
+    for k, stride in ((3, 1), (3, 2), (5, 1), (5, 2)):
+        window = {"kernel": (k, k), "stride": (stride, stride), "padding": (k // 2, k // 2)}
+        for size in (
+            (1, 1), (3, 2), (5, 6), (7, 7), (8, 8), (9, 8), (14, 14), (13, 15), (16, 16), (28, 28),
+            (15, 31), (6, 32), (10, 45), (9, 47), (20, 56), (5, 63), (7, 64), (4, 79), (9, 112),
+        ):  # fmt: skip
+            add(5, 5, size, groups=5, density=0.9, **window)
+        # Several filters a channel, a last row of tiles that overlaps, many channels.
+        add(3, 9, (11, 20), groups=3, density=0.7, **window)
+        add(70, 70, (7, 7), groups=70, density=0.5, **window)
+        add(33, 33, (15, 14), groups=33, density=1.0, **window)
+    # Depthwise that another kernel does: padding, dilation, stride, shape.
+    add(4, 4, (9, 14), groups=4, density=1.0)
+    add(4, 4, (12, 20), kernel=(5, 5), padding=(2, 1), groups=4, density=1.0)
+    add(4, 4, (12, 20), padding=(0, 1), groups=4, density=1.0)
+    add(4, 4, (12, 21), padding=(10, 1), groups=4, density=1.0)
+    add(4, 8, (15, 15), padding=(2, 2), dilation=(2, 2), groups=4, density=1.0)
+    add(4, 4, (15, 15), stride=(2, 1), padding=(1, 1), groups=4, density=1.0)
+    add(4, 4, (15, 22), stride=(3, 3), padding=(1, 1), groups=4, density=1.0)
+    add(4, 4, (14, 14), kernel=(7, 7), padding=(3, 3), groups=4, density=1.0)
+    add(4, 4, (14, 14), kernel=(3, 5), padding=(1, 2), groups=4, density=1.0)
+    add(6, 6, (14, 14), kernel=(1, 1), groups=6, density=1.0)
+    # Groups of several channels, in one channel block or in many.
+    add(64, 32, (14, 14), padding=(1, 1), groups=4)
+    add(96, 16, (7, 7), padding=(1, 1), groups=2, density=0.3)
+    add(300, 4, (28, 28), padding=(1, 1), groups=2, density=0.1)
+    add(24, 16, (9, 9), kernel=(5, 5), stride=(2, 2), padding=(2, 2), groups=8)
+    add(32, 32, (13, 13), kernel=(1, 1), groups=4, g=4)
     add(12, 8, (9, 9), kernel=(1, 1), groups=2, g=4)
     add(12, 8, (9, 9), kernel=(1, 1), groups=4, density=1.0)
     # Nothing left, everything left.

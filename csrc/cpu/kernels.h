@@ -16,7 +16,8 @@
 namespace lnx {
 
 // A sparse convolution over `in`: an activation, or the planes that `stage` made of one. All but
-// the 3x3 kernels for stride 2 read it with stride 1, and its rows have the output's row stride.
+// the 3x3 and 5x5 kernels for stride 2 read it with stride 1, and its rows have the output's
+// row stride.
 //
 // Slices are stored by channel block, in it by unit (a filter, or a block of filters), in it by
 // channel: those of unit u in block b are ptr[b * units + u] up to ptr[b * units + u + 1].
@@ -113,9 +114,13 @@ struct KernelTable {
   void (*conv_flat_blocked)(const ConvArgs&, int begin, int end);
   void (*conv_rows3x3)(const ConvArgs&, int begin, int end);
   void (*conv_rows3x3s2)(const ConvArgs&, int begin, int end);
+  void (*conv_rows5x5)(const ConvArgs&, int begin, int end);
+  void (*conv_rows5x5s2)(const ConvArgs&, int begin, int end);
   // Null unless lanes == 16.
   void (*conv_pairs3x3)(const ConvArgs&, int begin, int end);
   void (*conv_pairs3x3s2)(const ConvArgs&, int begin, int end);
+  void (*conv_pairs5x5)(const ConvArgs&, int begin, int end);
+  void (*conv_pairs5x5s2)(const ConvArgs&, int begin, int end);
   void (*stage)(const StageArgs&, int begin, int end);
   void (*pool)(const PoolArgs&, int begin, int end);
   // Mean of `count` floats at each in + c * in_stride, of which `pixels` are not in gaps.

@@ -8,6 +8,10 @@
 #include "cpu/step.h"
 #include "lnx/runtime.h"
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 namespace lnx {
 
 struct Network::State {
@@ -79,6 +83,19 @@ int64_t reach_of(const ConvSpec& s) {
   return rows * s.in.row_stride + w.padding_w + 32 * w.stride_w + 64;
 }
 
+bool fits5x5(const ConvSpec& s, const IsaTraits& traits) {
+  const Window& w = s.window;
+  if (s.staged || w.kernel_h != 5 || w.kernel_w != 5 || w.dilation_h != 1 || w.dilation_w != 1 ||
+      w.padding_w != 2)
+    return false;
+  if (s.kernel == ConvKernel::kPairs5x5 || s.kernel == ConvKernel::kPairs5x5s2)
+    return traits.lanes == 16 && s.out.row_stride == 8 && s.in.row_stride == 8 * w.stride_w;
+  const int rows = s.tile_rows;
+  const bool has_rows = rows == 1 || rows == 2 || rows == 4 || rows == 7 || rows == 14;
+  return s.out.row_stride % traits.lanes == 0 && has_rows && rows <= s.out.height && s.tile <= 2 &&
+         rows * s.tile <= traits.rows_tile;
+}
+
 }  // namespace
 
 Network::Network(Isa isa, int threads, int64_t arena_floats)
@@ -92,8 +109,9 @@ void Network::add_input(const Image& to) {
   state_->steps.push_back(make_input_step(to));
 }
 
-void Network::add_conv(const ConvSpec& s, const SliceShape& shape, const PackedSlices& slices) {
+void Network::add_conv(const ConvSpec& s, const PackedWeight& weight, const float* scale) {
   State& state = *state_;
+  const SliceShape& shape = weight.shape();
   const IsaTraits& traits = state.kernels.traits;
   const Window& w = s.window;
   state.check_image(s.in, reach_of(s));
@@ -110,12 +128,15 @@ void Network::add_conv(const ConvSpec& s, const SliceShape& shape, const PackedS
               "slices do not have the kernel's length");
   const bool is3x3 = w.kernel_h == 3 && w.kernel_w == 3 && w.dilation_h == 1 && w.dilation_w == 1;
   const bool stride2 = w.stride_h == 2 && w.stride_w == 2;
-  const bool direct2 = s.kernel == ConvKernel::kRows3x3s2 || s.kernel == ConvKernel::kPairs3x3s2;
+  const bool rows5x5 = s.kernel == ConvKernel::kRows5x5 || s.kernel == ConvKernel::kPairs5x5;
+  const bool direct2 = s.kernel == ConvKernel::kRows3x3s2 || s.kernel == ConvKernel::kPairs3x3s2 ||
+                       s.kernel == ConvKernel::kRows5x5s2 || s.kernel == ConvKernel::kPairs5x5s2;
   if (s.staged) {
     state.scratch_floats = std::max(state.scratch_floats, stage_floats(s) + 64);
   } else {
-    const bool own_sides =
-        w.padding_w == 1 && s.kernel != ConvKernel::kFlat && s.kernel != ConvKernel::kFlatBlocked;
+    const bool own_sides = rows5x5 || s.kernel == ConvKernel::kPairs5x5s2 ||
+                           (is3x3 && w.padding_w == 1 && s.kernel != ConvKernel::kFlat &&
+                            s.kernel != ConvKernel::kFlatBlocked);
     state.check(own_sides || s.in.row_stride - s.in.width >= w.padding_w,
                 "padding is wider than the gap");
     state.check(direct2 ? stride2
@@ -140,6 +161,12 @@ void Network::add_conv(const ConvSpec& s, const SliceShape& shape, const PackedS
       tile_fits &= s.tile <= traits.row_vectors_max && s.tile_rows >= 1 &&
                    s.tile_rows <= traits.rows_max && s.tile_rows * s.tile <= traits.rows_tile;
       break;
+    case ConvKernel::kRows5x5:
+    case ConvKernel::kRows5x5s2:
+    case ConvKernel::kPairs5x5:
+    case ConvKernel::kPairs5x5s2:
+      state.check(fits5x5(s, traits), "the 5x5 kernel cannot do this convolution");
+      break;
     case ConvKernel::kPairs3x3:
       state.check(row_pairs, "the pairs kernel cannot do this convolution");
       break;
@@ -149,6 +176,8 @@ void Network::add_conv(const ConvSpec& s, const SliceShape& shape, const PackedS
       break;
   }
   state.check(tile_fits, "no kernel has this tile");
+  PackedSlices slices;
+  weight.unpack(0, shape.filters, scale, slices);
   state.steps.push_back(make_conv_step(state.kernels, threads(), s, shape, slices));
 }
 
@@ -184,16 +213,17 @@ void Network::add_flatten(const Image& in, const Image& out) {
   state_->steps.push_back(make_flatten_step(in, out));
 }
 
-void Network::add_linear(const Image& in, const Image& out, const SliceShape& shape,
-                         const PackedSlices& slices, const std::vector<float>& bias,
-                         Activation activation, bool dense) {
+void Network::add_linear(const Image& in, const Image& out, const PackedWeight& weight,
+                         const float* scale, const std::vector<float>& bias, Activation activation,
+                         bool dense) {
+  const SliceShape& shape = weight.shape();
   state_->check_vector(in);
   state_->check_vector(out);
   state_->check(static_cast<int64_t>(bias.size()) == out.width && shape.filters == out.width &&
                     shape.channels == in.width,
                 "weight, bias and vectors differ in length");
   state_->steps.push_back(
-      make_linear_step(state_->kernels, in, out, shape, slices, bias, activation, dense));
+      make_linear_step(state_->kernels, in, out, weight, scale, bias, activation, dense));
 }
 
 void Network::add_softmax(const Image& in, const Image& out) {
@@ -211,6 +241,10 @@ void Network::add_output(const Image& from) {
 
 void Network::prepare() {
   std::lock_guard<std::mutex> lock(state_->mutex);
+#if defined(__GLIBC__)
+  // Packing leaves holes in the heap that the arena does not fit into.
+  malloc_trim(0);
+#endif
   state_->grow_memory(1);
 }
 
@@ -274,5 +308,13 @@ int64_t Network::input_floats() const { return state_->input_floats; }
 int64_t Network::output_floats(int64_t i) const { return state_->output_floats.at(i); }
 int64_t Network::num_outputs() const { return static_cast<int64_t>(state_->output_floats.size()); }
 int Network::threads() const { return state_->threads; }
+
+int64_t Network::weight_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& step : state_->steps) bytes += step->weight_bytes();
+  return bytes;
+}
+
+int64_t Network::arena_bytes() const { return 4 * (state_->arena_floats + state_->scratch_floats); }
 
 }  // namespace lnx

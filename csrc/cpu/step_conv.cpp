@@ -105,6 +105,18 @@ class ConvStep : public Step {
       case ConvKernel::kRows3x3s2:
         conv_ = kernels.conv_rows3x3s2;
         break;
+      case ConvKernel::kRows5x5:
+        conv_ = kernels.conv_rows5x5;
+        break;
+      case ConvKernel::kRows5x5s2:
+        conv_ = kernels.conv_rows5x5s2;
+        break;
+      case ConvKernel::kPairs5x5:
+        conv_ = kernels.conv_pairs5x5;
+        break;
+      case ConvKernel::kPairs5x5s2:
+        conv_ = kernels.conv_pairs5x5s2;
+        break;
       case ConvKernel::kPairs3x3:
         conv_ = kernels.conv_pairs3x3;
         break;
@@ -152,6 +164,10 @@ class ConvStep : public Step {
       frame.pool->share(static_cast<int>(share_.size()) - 1,
                         [&](int part, int) { conv_(a, share_[part], share_[part + 1]); });
     }
+  }
+
+  int64_t weight_bytes() const override {
+    return static_cast<int64_t>(4 * ptr_.size() + 2 * channel_.size() + 4 * values_.size());
   }
 
  private:

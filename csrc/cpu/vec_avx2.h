@@ -45,6 +45,14 @@ LNX_INLINE Vec right(Vec cur, Vec next) {
   const __m256i across = _mm256_castps_si256(_mm256_permute2f128_ps(cur, next, 0x21));
   return _mm256_castsi256_ps(_mm256_alignr_epi8(across, _mm256_castps_si256(cur), 4));
 }
+LNX_INLINE Vec left2(Vec prev, Vec cur) {
+  const __m256i across = _mm256_castps_si256(_mm256_permute2f128_ps(prev, cur, 0x21));
+  return _mm256_castsi256_ps(_mm256_alignr_epi8(_mm256_castps_si256(cur), across, 8));
+}
+LNX_INLINE Vec right2(Vec cur, Vec next) {
+  const __m256i across = _mm256_castps_si256(_mm256_permute2f128_ps(cur, next, 0x21));
+  return _mm256_castsi256_ps(_mm256_alignr_epi8(across, _mm256_castps_si256(cur), 8));
+}
 LNX_INLINE Vec all_bits(bool set) { return _mm256_castsi256_ps(_mm256_set1_epi32(-set)); }
 LNX_INLINE Vec both(Vec a, Vec b) { return _mm256_and_ps(a, b); }
 LNX_INLINE Vec even(Vec a, Vec b) {

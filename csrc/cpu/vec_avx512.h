@@ -53,7 +53,17 @@ LNX_INLINE Vec right(Vec cur, Vec next) {
   return _mm512_castsi512_ps(
       _mm512_alignr_epi32(_mm512_castps_si512(next), _mm512_castps_si512(cur), 1));
 }
-// The same within each half, a row of 8 pixels: zero where the neighbour is outside of the row.
+// The same by two lanes.
+LNX_INLINE Vec left2(Vec prev, Vec cur) {
+  return _mm512_castsi512_ps(
+      _mm512_alignr_epi32(_mm512_castps_si512(cur), _mm512_castps_si512(prev), 14));
+}
+LNX_INLINE Vec right2(Vec cur, Vec next) {
+  return _mm512_castsi512_ps(
+      _mm512_alignr_epi32(_mm512_castps_si512(next), _mm512_castps_si512(cur), 2));
+}
+// The same by one lane within each half, a row of 8 pixels: zero where the neighbour is outside of
+// the row.
 LNX_INLINE Vec left_in_rows(Vec v) {
   const __m512i x = _mm512_castps_si512(v);
   return _mm512_castsi512_ps(_mm512_maskz_alignr_epi32(0xFEFE, x, x, 15));
@@ -61,6 +71,14 @@ LNX_INLINE Vec left_in_rows(Vec v) {
 LNX_INLINE Vec right_in_rows(Vec v) {
   const __m512i x = _mm512_castps_si512(v);
   return _mm512_castsi512_ps(_mm512_maskz_alignr_epi32(0x7F7F, x, x, 1));
+}
+LNX_INLINE Vec left2_in_rows(Vec v) {
+  const __m512i x = _mm512_castps_si512(v);
+  return _mm512_castsi512_ps(_mm512_maskz_alignr_epi32(0xFCFC, x, x, 14));
+}
+LNX_INLINE Vec right2_in_rows(Vec v) {
+  const __m512i x = _mm512_castps_si512(v);
+  return _mm512_castsi512_ps(_mm512_maskz_alignr_epi32(0x3F3F, x, x, 2));
 }
 // The upper half of a, then the lower half of b.
 LNX_INLINE Vec middle(Vec a, Vec b) { return _mm512_shuffle_f32x4(a, b, 0x4E); }

@@ -55,6 +55,8 @@ LNX_INLINE Vec scale_by_power(Vec v, Vec bits) {
 }
 LNX_INLINE Vec left(Vec prev, Vec cur) { return LNX_SHUFFLE(prev, cur, 3, 4, 5, 6); }
 LNX_INLINE Vec right(Vec cur, Vec next) { return LNX_SHUFFLE(cur, next, 1, 2, 3, 4); }
+LNX_INLINE Vec left2(Vec prev, Vec cur) { return LNX_SHUFFLE(prev, cur, 2, 3, 4, 5); }
+LNX_INLINE Vec right2(Vec cur, Vec next) { return LNX_SHUFFLE(cur, next, 2, 3, 4, 5); }
 LNX_INLINE Vec all_bits(bool set) {
   const int32_t bits = -static_cast<int32_t>(set);
   return (Vec)VecInt{bits, bits, bits, bits};

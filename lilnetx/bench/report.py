@@ -121,10 +121,10 @@ def write_csv(report: Report, path: Path) -> None:
                 "shape": layer.shape,
                 "density": "" if layer.density is None else layer.density,
                 "kernel": layer.kernel,
+                "reason": layer.reason,
                 "median_ms": layer.ms,
                 "dense_equivalent_gflops": "" if layer.gflops is None else layer.gflops,
                 "useful_gflops": "" if layer.useful_gflops is None else layer.useful_gflops,
-                "reason": layer.reason,
                 **shared,
             }
         )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,7 @@ class BenchmarkOptions:
         isa: Instruction set to force, or None for the best.
         cores: Cores to stay on, or None.
         seed: Of the random input.
+        tune: As for :class:`~lilnetx.runtime.Session`; what is measured is not part of the load.
     """
 
     batch: int = 1
@@ -66,6 +67,7 @@ class BenchmarkOptions:
     isa: str | None = None
     cores: tuple[int, ...] | None = None
     seed: int = 0
+    tune: bool | Literal["cache"] = "cache"
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class LayerRow:
         gflops: Dense-equivalent: operations of the dense layer by our time; None without weights.
         useful_gflops: Operations on weights of nonzero slices by our time; None without weights.
         share: Of the sum over all steps, 0 to 1.
-        reason: Why the plan chose this kernel.
+        reason: Why this kernel, with what was measured if it was.
     """
 
     name: str
@@ -263,8 +265,12 @@ def _load(file: Path, options: BenchmarkOptions) -> tuple[Session, float]:
     sessions: list[Session] = []
 
     def load() -> None:
-        sessions[:] = [Session(file, threads=options.threads, isa=options.isa)]
+        tune: Literal[False, "cache"] = "cache" if options.tune else False
+        sessions[:] = [Session(file, threads=options.threads, isa=options.isa, tune=tune)]
 
+    if options.tune is True:
+        # What is measured here is remembered for the loads that are timed.
+        Session(file, threads=options.threads, isa=options.isa, tune=True)
     times = [time_once(load) for _ in range(options.loads)]
     return sessions[0], float(np.median(times))
 

@@ -2,10 +2,10 @@
 
 Image column x is at index x of its row, and the gap after the last column is as wide as the padding
 of the convolutions that need it. The left neighbour of column 0 is then the gap of the row before,
-so that every tap is one flat shift of the plane. (3×3 kernels know the sides of an image, and
-strided convolutions gather their input first: they need no gaps.) All values of one height and
-width share one layout; that keeps additions flat, and lets values reuse each other's memory without
-clearing it: the zeros of one are the zeros of the other.
+so that every tap is one flat shift of the plane. (3×3 and 5×5 kernels know the sides of an image,
+and other strided convolutions gather their input first: they need no gaps.) All values of
+one height and width share one layout; that keeps additions flat, and lets values reuse each other's
+memory without clearing it: the zeros of one are the zeros of the other.
 """
 
 from __future__ import annotations
@@ -99,8 +99,16 @@ def round_up(n: int, to: int) -> int:
 
 def knows_sides(op: Conv2d) -> bool:
     """Whether kernels of this convolution take columns beside the image as zero by themselves."""
+    if is_5x5(op):
+        return op.stride == (1, 1)
     plain = op.kernel == (3, 3) and op.dilation == (1, 1)
     return plain and op.padding[1] == 1 and op.stride in ((1, 1), (2, 2))
+
+
+def is_5x5(op: Conv2d) -> bool:
+    """Whether the 5×5 kernels can do a convolution, its input being laid out for it."""
+    plain = op.kernel == (5, 5) and op.dilation == (1, 1) and op.padding[1] == 2
+    return plain and op.stride in ((1, 1), (2, 2))
 
 
 def plane_layouts(
@@ -119,7 +127,7 @@ def plane_layouts(
             continue
         _, height, width = shapes[step.inputs[0]]
         ph, pw = op.padding
-        if pw <= MAX_PADDING and op.stride == (1, 1) and not knows_sides(op):
+        if pw <= MAX_PADDING and (op.stride == (1, 1) or is_5x5(op)) and not knows_sides(op):
             gaps[width] = max(gaps.get(width, 0), pw)
         if ph <= MAX_PADDING:
             halos[height, width] = max(halos.get((height, width), 0), ph)

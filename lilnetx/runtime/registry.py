@@ -8,20 +8,27 @@ ReLU, tiles of 7 rows of 2 vectors, for AVX-512. Flat kernels give vectors × fi
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from lilnetx import _core
 from lilnetx.graph.ir import Conv2d
-from lilnetx.runtime.layout import PlaneLayout, knows_sides
+from lilnetx.runtime.layout import PlaneLayout, is_5x5, knows_sides
 
 # Bytes of input that should stay in a cache while all filters pass over them: flat kernels load a
 # vector for every multiplication and need the first level; row kernels load few and live off the
 # second, which saves them partial sums.
 _FLAT_BYTES = 36 * 1024
 _ROWS_BYTES = 512 * 1024
+_MAX_BLOCK = 1 << 16  # channels, by their index within a block
 # With more vectors a tile, fewer channels would fit, and partial sums would cost more.
 _POINTWISE_TILE = 8
+
+
+@functools.cache
+def _traits(isa: str) -> _core.IsaTraits:
+    return _core.isa_traits(isa)
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Problem:
     @property
     def traits(self) -> _core.IsaTraits:
         """Tile sizes of the instruction set."""
-        return _core.isa_traits(self.isa)
+        return _traits(self.isa)
 
     @property
     def is_3x3(self) -> bool:
@@ -134,6 +141,9 @@ def _label(p: Problem) -> str:
 
 def _block_channels(p: Problem, cache: int, bytes_per_channel: int) -> int:
     fitting = max(8, cache // bytes_per_channel)
+    if p.op.in_channels // p.op.groups <= fitting and p.op.in_channels <= _MAX_BLOCK:
+        return p.op.in_channels  # filters of a group follow each other, and with them its channels
+    fitting = min(fitting, _MAX_BLOCK)
     blocks = -(-p.op.in_channels // fitting)
     return -(-p.op.in_channels // blocks)
 
@@ -172,8 +182,42 @@ def _suits_pairs(p: Problem, columns: int) -> bool:
 def _pairs_choice(p: Problem, name: str) -> Choice:
     vectors = min(4, p.vectors)
     block = _block_channels(p, _ROWS_BYTES, 4 * p.input.channel_stride)
-    reason = "3x3 to at most 8 columns: two image rows in each vector"
+    kh, kw = p.op.kernel
+    reason = f"{kh}x{kw} to at most 8 columns: two image rows in each vector"
     return Choice(name, _label(p) + "pairs", False, block, 0, vectors, f"{vectors}x1", reason)
+
+
+# Rows of a tile of the 5x5 kernels, and vectors of a row, as conv5x5.h has them.
+_ROWS_5X5 = (14, 7, 4, 2, 1)
+_COLS_5X5 = 2
+
+
+def _rows5x5(p: Problem) -> Choice:
+    stride = p.op.stride[0]
+    lanes = p.traits["lanes"]
+    vectors = p.output.row_stride // lanes
+    cols = -(-vectors // -(-vectors // _COLS_5X5))
+    most = min(p.traits["rows_tile"] // cols, p.output.height)
+    # The last tile overlaps the one before it, and each costs about 1.5 rows more than its own.
+    rows = min(
+        (r for r in _ROWS_5X5 if r <= most), key=lambda r: -(-p.output.height // r) * (r + 1.5)
+    )
+    block = _block_channels(p, _ROWS_BYTES, (stride * rows + 4) * stride * cols * lanes * 4)
+    name = "rows5x5" if stride == 1 else "rows5x5s2"
+    reason = "5x5: each loaded row serves all rows of output that it lies under"
+    return Choice(name, _label(p) + "rows", False, block, rows, cols, f"{rows}x{cols}", reason)
+
+
+def _suits_5x5(p: Problem, columns: int) -> bool:
+    """``columns``: of a row of the output; 8 where a vector holds two rows, otherwise 0."""
+    if not is_5x5(p.op) or p.input.halo < p.op.padding[0]:
+        return False
+    if columns:
+        narrow = p.output.row_stride == 8 and p.input.row_stride == 8 * p.op.stride[1]
+        return narrow and p.traits["lanes"] == 16
+    if p.op.stride == (1, 1):
+        return p.input.row_stride == p.output.row_stride and p.whole_rows
+    return p.whole_rows and p.padded
 
 
 def _flat_bytes(p: Problem, tile: int) -> int:
@@ -198,7 +242,16 @@ def _flat(p: Problem) -> Choice:
         reason = "1x1: pixels of one filter stay in registers, one load a weight"
     else:
         reason = "any taps, strides and groups: each tap is a flat shift"
+        if p.op.groups == p.op.in_channels > 1:
+            reason = "depthwise, but not 3x3 or 5x5, or not padded by half of that: flat shifts"
     return Choice("flat", _label(p), p.staged, block, 0, tile, f"{tile}x1", reason)
+
+
+def can_block_filters(p: Problem) -> bool:
+    """Whether blocks of filters have the same input channels."""
+    filters = p.op.out_channels // p.op.groups
+    block = p.traits["filter_block"]
+    return filters >= block and (p.op.groups == 1 or filters % block == 0)
 
 
 def _suits_flat_blocked(p: Problem) -> bool:
@@ -207,9 +260,7 @@ def _suits_flat_blocked(p: Problem) -> bool:
     A block of filters computes every slice that any of them has. With aligned loads that pays from
     about 0.7 of the slices on, with unaligned ones, which cost twice, from about 0.4 on.
     """
-    filters = p.op.out_channels // p.op.groups
-    block = p.traits["filter_block"]
-    if filters < block or (p.op.groups > 1 and filters % block):
+    if not can_block_filters(p):
         return False
     aligned = p.op.kernel == (1, 1) or (p.staged and p.whole_rows)
     return p.density >= (0.7 if aligned else 0.4)
@@ -257,6 +308,12 @@ KERNELS = (
         "pairs3x3s2",
         lambda p: p.op.stride == (2, 2) and _suits_pairs(p, 16),
         lambda p: _pairs_choice(p, "pairs3x3s2"),
+    ),
+    Kernel("rows5x5", lambda p: _suits_5x5(p, 0), _rows5x5),
+    Kernel(
+        "pairs5x5",
+        lambda p: _suits_5x5(p, 8),
+        lambda p: _pairs_choice(p, "pairs5x5" if p.op.stride == (1, 1) else "pairs5x5s2"),
     ),
     Kernel("flat_blocked", _suits_flat_blocked, _flat_blocked),
     Kernel("flat", lambda p: True, _flat),

@@ -132,6 +132,17 @@ def test_a_wrong_contender_is_not_timed(factor, synthetic_lnx, monkeypatch):
         run_benchmark(synthetic_lnx, dataclasses.replace(QUICK, against=("openvino",)))
 
 
+def test_reasons_and_measurements_are_shown(synthetic_lnx, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    tuned = run_benchmark(synthetic_lnx, dataclasses.replace(QUICK, tune=True))
+    assert all(layer.reason for layer in tuned.layers)
+    measured = [layer for layer in tuned.layers if "measured: " in layer.reason]
+    assert {layer.name for layer in tuned.layers if layer.density} <= {m.name for m in measured}
+    assert all(layer.reason in format_report(tuned) for layer in measured)
+    by_rule = run_benchmark(synthetic_lnx, dataclasses.replace(QUICK, tune=False))
+    assert not any("measured" in layer.reason for layer in by_rule.layers)
+
+
 def test_the_shipped_model_is_the_default():
     result = run_benchmark(None, QUICK)
     assert result.file == SHIPPED_MODEL

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cpu/kernels/conv3x3.h"
+#include "cpu/kernels/conv5x5.h"
 #include "cpu/kernels/conv_flat.h"
 #include "cpu/kernels/dense.h"
 #include "cpu/kernels/pool.h"
@@ -9,9 +10,9 @@
 
 #ifdef LNX_HAS_PAIRS
 #include "cpu/kernels/conv3x3_pairs.h"
-#define LNX_PAIRS conv_pairs3x3, conv_pairs3x3s2
+#define LNX_PAIRS conv_pairs3x3, conv_pairs3x3s2, conv_pairs5x5, conv_pairs5x5s2
 #else
-#define LNX_PAIRS nullptr, nullptr
+#define LNX_PAIRS nullptr, nullptr, nullptr, nullptr
 #endif
 
 namespace lnx::LNX_ISA {
@@ -22,6 +23,8 @@ const KernelTable kTable = {
     conv_flat_blocked,
     conv_rows3x3,
     conv_rows3x3s2,
+    conv_rows5x5,
+    conv_rows5x5s2,
     LNX_PAIRS,
     stage,
     pool,

@@ -9,7 +9,7 @@
 
 #include "lnx/activation.h"
 #include "lnx/isa.h"
-#include "lnx/packed_slices.h"
+#include "lnx/packed_weight.h"
 
 namespace lnx {
 
@@ -31,8 +31,12 @@ enum class ConvKernel {
   kFlatBlocked,  // any taps, filter_block filters at a time
   kRows3x3,      // 3x3, stride 1; row_stride a multiple of the vector
   kRows3x3s2,    // 3x3, stride 2, padding 1 at left; row_stride a multiple of the vector
+  kRows5x5,      // 5x5, stride 1, padding 2 at left; row_stride a multiple of the vector
+  kRows5x5s2,    // the same with stride 2; two columns of zeros behind each row of the input
   kPairs3x3,     // 3x3, stride 1, padding 1; row_stride 8, 16 lanes
   kPairs3x3s2,   // 3x3, stride 2, padding 1; row_stride 16 to 8, 16 lanes
+  kPairs5x5,     // 5x5, stride 1, padding 2; row_stride 8, 16 lanes
+  kPairs5x5s2,   // 5x5, stride 2, padding 2; row_stride 16 to 8, 16 lanes
 };
 
 struct Window {
@@ -74,7 +78,8 @@ class Network {
 
   // Copies the network's input, dense [channels][height][width], into the arena.
   void add_input(const Image& to);
-  void add_conv(const ConvSpec& spec, const SliceShape& shape, const PackedSlices& slices);
+  // `scale` multiplies each filter's weights; null for none.
+  void add_conv(const ConvSpec& spec, const PackedWeight& weight, const float* scale);
   void add_pool(const PoolSpec& spec);
   void add_global_average(const Image& in, const Image& out);
   // out = activation(a + b), or activation(a) where b is null. All laid out alike.
@@ -82,9 +87,8 @@ class Network {
   // Dense [channels][height][width] of `in`, as a vector.
   void add_flatten(const Image& in, const Image& out);
   // On vectors. `dense` stores zeros too and streams through all columns.
-  void add_linear(const Image& in, const Image& out, const SliceShape& shape,
-                  const PackedSlices& slices, const std::vector<float>& bias, Activation activation,
-                  bool dense);
+  void add_linear(const Image& in, const Image& out, const PackedWeight& weight, const float* scale,
+                  const std::vector<float>& bias, Activation activation, bool dense);
   void add_softmax(const Image& in, const Image& out);
   // Copies a value into the next output, dense.
   void add_output(const Image& from);
@@ -107,6 +111,9 @@ class Network {
   int64_t output_floats(int64_t i) const;
   int64_t num_outputs() const;
   int threads() const;
+  // Bytes of the weights as the kernels read them, and of the activations of one image.
+  int64_t weight_bytes() const;
+  int64_t arena_bytes() const;
 
  private:
   struct State;
