@@ -11,6 +11,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections import deque
 from pathlib import Path
 
@@ -31,7 +32,11 @@ def main() -> int:
         return run_inside(args, command)
     names = list(STEPS) if args.only is None else args.only
     failed = []
-    with Bar(sum(STEPS[name].seconds for name in names)) as bar:
+    with (
+        Bar(sum(STEPS[name].seconds for name in names)) as bar,
+        # What earlier sessions of this user measured must not choose kernels here.
+        tempfile.TemporaryDirectory() as cache,
+    ):
         for name in names:
             step = STEPS[name]
             bar.set_description_str(f"{name:<14}")
@@ -45,7 +50,7 @@ def main() -> int:
                 bar.write(f"{name}: left out, it needs {step.cores} cores (--cores)")
                 bar.update(step.seconds)
                 continue
-            if not run_step(name, args, bar):
+            if not run_step(name, args, bar, cache):
                 failed.append(name)
     if failed:
         print(f"failed: {', '.join(failed)}; all other results are written", file=sys.stderr)
@@ -86,6 +91,11 @@ def parse_arguments() -> argparse.Namespace:
         help="leave out steps whose results this very code has written",
     )
     parser.add_argument(
+        "--tune",
+        action="store_true",
+        help="choose kernels by measuring (Session(tune=True)), not by rules alone",
+    )
+    parser.add_argument(
         "--quick",
         action="store_true",
         help="tiny networks for a moment each: shows that all works, its numbers mean nothing",
@@ -108,15 +118,20 @@ def parse_arguments() -> argparse.Namespace:
     return args
 
 
-def run_step(name: str, args: argparse.Namespace, bar: Bar) -> bool:
+def run_step(name: str, args: argparse.Namespace, bar: Bar, cache: str) -> bool:
     """Runs a step in a process of its own and follows its progress; whether it succeeded."""
     step = STEPS[name]
     cores = args.cores[: step.cores]
     child = [sys.executable, __file__, "--inside", name, "--results", str(args.results)]
     child += ["--cores", ",".join(map(str, cores)), *(["--quick"] if args.quick else [])]
+    child += ["--tune"] if args.tune else []
     child += ["--recorded", *sys.argv[1:]]
     # Steps choose threads themselves; libraries that start more in advance would disturb.
-    environment = {**os.environ, "OMP_NUM_THREADS": str(len(cores))}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": str(len(cores)),
+        "XDG_CACHE_HOME": cache,
+    }
     tail: deque[str] = deque(maxlen=30)
     done = 0.0
     with subprocess.Popen(
@@ -149,7 +164,7 @@ def run_inside(args: argparse.Namespace, command: str) -> int:
 
     try:
         summary = STEPS[args.inside].run(
-            Context(args.results, args.quick, args.cores, command, report)
+            Context(args.results, args.quick, args.tune, args.cores, command, report)
         )
     except LilnetxError as error:
         print(error)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from steps import isas, layers, model, networks, sweep, threads
+from steps import isas, layers, load, model, networks, sweep, threads
 from steps.results import Context
 
 
@@ -41,6 +41,7 @@ STEPS = {
     "vgg16_bn": _network("vgg16_bn", 170),
     "sweep": Step(sweep.run, ("sweep",), 65),
     "layers": Step(layers.run, ("layers",), 70),
+    "load": Step(load.run, (load.FILE,), 25),
     "isas": Step(isas.run, ("isas",), 20),
     "threads": Step(threads.run, ("threads",), 50, cores=2),
 }

@@ -7,7 +7,7 @@ from lilnetx.bench.peak import measure_peak
 from lilnetx.bench.timing import alternate
 from lilnetx.runtime import Session
 from steps.prepared import NETWORK, check, network, network_input
-from steps.results import Context, timing_columns
+from steps.results import Context, disturbance, timing_columns
 
 DENSITY = 0.19
 
@@ -16,7 +16,9 @@ def run(context: Context) -> str:
     context.progress(0.0, "preparing")
     graph = network(context, DENSITY)
     x = network_input(graph, 1)
-    sessions = {isa: Session(graph, threads=1, isa=isa) for isa in _core.available_isas()}
+    sessions = {
+        isa: Session(graph, threads=1, isa=isa, tune=context.tune) for isa in _core.available_isas()
+    }
     for session in sessions.values():
         check(session, x)
     peaks = {isa: measure_peak(isa) for isa in sessions}
@@ -38,4 +40,5 @@ def run(context: Context) -> str:
     ]
     facts = {"network": NETWORK, "density": DENSITY, "batch": 1, "threads": 1}
     context.write("isas", rows, facts)
-    return ", ".join(f"{isa} {timing.median_ms:.1f} ms" for isa, timing in timings.items())
+    times = ", ".join(f"{isa} {timing.median_ms:.1f} ms" for isa, timing in timings.items())
+    return times + disturbance(timings.values())

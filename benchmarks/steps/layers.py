@@ -50,10 +50,10 @@ def run(context: Context) -> str:
         if (shape.first or shape.depthwise) and density != densities[-1]:
             continue  # dense at any density
         context.progress(0.05 + 0.8 * i / len(shapes), f"{shape}, density {density}")
-        rows.append(_alone(shape, density, isa, context.quick))
+        rows.append(_alone(shape, density, isa, context))
     for i, name in enumerate(name for name in IN_NETWORK if name in networks):
         context.progress(0.85 + 0.15 * i / len(IN_NETWORK), f"inside {name}")
-        rows += _in_network(name, isa, context.quick)
+        rows += _in_network(name, isa, context)
     facts = {
         "isa": isa,
         "batch": 1,
@@ -73,9 +73,9 @@ def _typical(peak: Peak, rows: list[Row]) -> Peak:
     return dataclasses.replace(peak, gflops=float(np.median([row["fma_gflops"] for row in rows])))
 
 
-def _alone(shape: LayerShape, density: float, isa: str, quick: bool) -> Row:
+def _alone(shape: LayerShape, density: float, isa: str, context: Context) -> Row:
     graph = layer_graph(shape, density)
-    session = Session(graph, threads=1, isa=isa)
+    session = Session(graph, threads=1, isa=isa, tune=context.tune)
     x = np.random.default_rng(0).standard_normal((1, *graph.input_shape), dtype=np.float32)
     output = session.run(x)
     assert isinstance(output, np.ndarray)
@@ -85,7 +85,7 @@ def _alone(shape: LayerShape, density: float, isa: str, quick: bool) -> Row:
     (index,) = (i for i, step in enumerate(session.plan.steps) if step.density is not None)
     gflops = _core.measure_fma_gflops(isa, _BURST_SECONDS)
     estimate = session.profile(x, repeats=2)[index].ms
-    repeats = 2 if quick else int(min(200, max(10, 40 / max(estimate, 1e-3))))
+    repeats = 2 if context.quick else int(min(200, max(10, 40 / max(estimate, 1e-3))))
     ms = session.profile(x, repeats=repeats)[index].ms
     (row,) = _rows(graph, session, {index: ms}, gflops)
     return {
@@ -98,11 +98,11 @@ def _alone(shape: LayerShape, density: float, isa: str, quick: bool) -> Row:
     }
 
 
-def _in_network(name: str, isa: str, quick: bool) -> list[Row]:
+def _in_network(name: str, isa: str, context: Context) -> list[Row]:
     graph = synth(name, density=DENSITY)
-    session = Session(graph, threads=1, isa=isa)
+    session = Session(graph, threads=1, isa=isa, tune=context.tune)
     x = np.random.default_rng(0).standard_normal((1, *graph.input_shape), dtype=np.float32)
-    rounds, repeats = (1, 2) if quick else (_ROUNDS, 10)
+    rounds, repeats = (1, 2) if context.quick else (_ROUNDS, 10)
     session.run(x)
     profiles, peaks = [], []
     for _ in range(rounds):

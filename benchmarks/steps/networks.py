@@ -9,7 +9,7 @@ from lilnetx.bench import BenchmarkOptions, run_benchmark
 from lilnetx.bench.report import as_json, write_csv
 from lilnetx.format import write_lnx
 from lilnetx.packing import synth
-from steps.results import Context
+from steps.results import Context, disturbance
 
 BATCHES = (1, 16)
 DENSITY = 0.19
@@ -41,6 +41,7 @@ def run(name: str, context: Context) -> str:
                 min_rounds=2 if context.quick else _MIN_ROUNDS,
                 loads=1,
                 cores=context.cores,
+                tune=context.tune,
             )
             report = run_benchmark(path, options, command=context.command, on_stage=on_stage)
             file = f"{name}-batch{batch}"
@@ -49,5 +50,8 @@ def run(name: str, context: Context) -> str:
             if path is not None:
                 facts["file"] = path.name
             context.write_json(file, facts)
-            speedups.append(f"batch {batch}: {report.speedup_vs_best_dense_fp32:.2f} times")
+            speedups.append(
+                f"batch {batch}: {report.speedup_vs_best_dense_fp32:.2f} times"
+                + disturbance(row.timing for row in report.contenders)
+            )
     return ", ".join(speedups)

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +15,8 @@ from typing import Any
 import lilnetx
 from lilnetx.atomic import atomic_write
 from lilnetx.bench.machine import describe_machine, installed_versions
+from lilnetx.bench.report import MIN_CPU_SHARE
+from lilnetx.bench.timing import Timing
 
 BENCHMARKS = Path(__file__).resolve().parent.parent
 
@@ -26,6 +28,7 @@ class Context:
     Attributes:
         results: Folder for its files.
         quick: Whether to do as little as shows that everything works.
+        tune: Whether kernels are chosen by measuring, or else by rules alone.
         cores: Cores that the process is pinned to.
         command: Command line to record.
         progress: Is told the share of the step that is done, 0 to 1, and what comes next.
@@ -33,6 +36,7 @@ class Context:
 
     results: Path
     quick: bool
+    tune: bool
     cores: tuple[int, ...]
     command: str
     progress: Callable[[float, str], None]
@@ -64,6 +68,7 @@ class Context:
         """Writes ``name.json``: the facts, and what every result says of its making."""
         made = {
             "command": self.command,
+            "tuned": self.tune,
             "machine": describe_machine(),
             "versions": installed_versions(),
             "fingerprint": fingerprint(),
@@ -99,11 +104,20 @@ def is_fresh(path: Path, code: str) -> bool:
     return facts.get("fingerprint") == code
 
 
-def timing_columns(timing: Any) -> dict[str, object]:
-    """Columns of a :class:`lilnetx.bench.timing.Timing`."""
+def timing_columns(timing: Timing) -> dict[str, object]:
+    """Columns that every timing has."""
     return {
         "median_ms": timing.median_ms,
         "p20_ms": timing.p20_ms,
         "p80_ms": timing.p80_ms,
         "rounds": timing.rounds,
+        "cpu_share": timing.cpu_share,
     }
+
+
+def disturbance(timings: Iterable[Timing]) -> str:
+    """What to add to a summary when other processes ran on the core of one-thread contenders."""
+    least = min(timing.cpu_share for timing in timings)
+    if least >= MIN_CPU_SHARE:
+        return ""
+    return f" (WARNING: other processes took up to {100 * (1 - least):.0f} % of the core)"

@@ -8,7 +8,7 @@ from lilnetx.bench.contenders import make_contender
 from lilnetx.bench.timing import alternate
 from lilnetx.runtime import Session
 from steps.prepared import NETWORK, check, network, network_input
-from steps.results import Context, timing_columns
+from steps.results import Context, disturbance, timing_columns
 
 DENSITIES = (0.05, 0.1, 0.19, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 
@@ -20,7 +20,7 @@ def run(context: Context) -> str:
     calls = {}
     for i, density in enumerate(densities):
         context.progress(0.3 * i / len(densities), f"density {density}")
-        session = Session(network(context, density), threads=1)
+        session = Session(network(context, density), threads=1, tune=context.tune)
         check(session, x)
         calls[f"{density}"] = lambda session=session: session.run(x)
     dense = []
@@ -68,7 +68,8 @@ def run(context: Context) -> str:
     }
     context.write("sweep", rows, facts)
     where = "none" if crossover is None else f"at density {crossover:.2f}"
-    return f"crossover {where}, never below {min(ratios):.2f} times the fastest dense engine"
+    summary = f"crossover {where}, never below {min(ratios):.2f} times the fastest dense engine"
+    return summary + disturbance(timings.values())
 
 
 def find_crossover(densities: Sequence[float], ratios: Sequence[float]) -> float | None:

@@ -16,7 +16,7 @@ _REST_MS = 10.0
 def run(context: Context) -> str:
     graph = network(context, DENSITY)
     counts = (1, len(context.cores))
-    sessions = {count: Session(graph, threads=count) for count in counts}
+    sessions = {count: Session(graph, threads=count, tune=context.tune) for count in counts}
     # torch has one number of threads a process, and compiles for it: it is left out.
     engines = [name for name in context.dense_engines if name != "torch-compile"]
     rows: list[dict[str, object]] = []

@@ -40,7 +40,7 @@ def script(monkeypatch):
 def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     core = str(min(os.sched_getaffinity(0)))
-    names = "model,resnet20,mobilenet_v2,sweep,layers,isas"
+    names = "model,resnet20,mobilenet_v2,sweep,layers,load,isas"
     done = run("--quick", "--only", names, "--cores", core, "--results", folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
