@@ -52,11 +52,15 @@ sanitize: $(READY) ## run the C++ parts' tests under AddressSanitizer and UBSan 
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so):$$(c++ -print-file-name=libstdc++.so)" \
 	$(BIN)/pytest tests/codec tests/format tests/runtime tests/test_shipped_model.py $(PYTEST_ARGS)
 
-bench: $(INSTALLED) ## time the kernels, layer shape by layer shape
-	$(BIN)/pytest benchmarks/bench_*.py --benchmark-only $(PYTEST_ARGS)
+bench: $(INSTALLED) ## measure all figures of the documentation (about 12 minutes), then draw them
+	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+	$(BIN)/python benchmarks/plots.py
+	$(BIN)/python benchmarks/readme.py
 
-figures: $(INSTALLED) ## measure the README's figures on this machine and write them into it
-	PATH="$(BIN):$$PATH" benchmarks/figures.sh
+figures: $(INSTALLED) ## check the shipped model again; draw plots and README from committed results
+	$(BIN)/python benchmarks/run.py --only model
+	$(BIN)/python benchmarks/plots.py
+	$(BIN)/python benchmarks/readme.py
 
 clean: ## remove VENV and everything that was built
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks

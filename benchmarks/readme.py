@@ -13,92 +13,21 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-LOG = ROOT / "lilnetx" / "models" / "resnet20-fashion-mnist.log.jsonl"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- figures: benchmarks/readme.py -->\n", "<!-- end of figures -->\n"
-ENGINES = {"torch": "torch eager", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
-
-
-def read_json(name: str) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads((RESULTS / name).read_text(encoding="utf-8"))
-    return result
-
-
-def last_row(path: Path) -> dict[str, Any]:
-    row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])
-    return row
-
-
-def times(bench: dict[str, Any], name: str) -> float:
-    return next(float(c["median_ms"]) for c in bench["contenders"] if c["name"] == name)
-
-
-def best_dense(bench: dict[str, Any]) -> dict[str, Any]:
-    rows: list[dict[str, Any]] = bench["contenders"][1:]
-    return min(rows, key=lambda row: float(row["median_ms"]))
-
-
-def engine(row: dict[str, Any]) -> str:
-    return f"{ENGINES.get(row['name'], row['name'])} {row['version']}"
-
-
-def render() -> str:
-    """The README's table and the lines under it."""
-    bench, evaluated = read_json("resnet20-bench.json"), read_json("resnet20-eval.json")
-    inspected = read_json("resnet20-inspect.json")
-    dense = last_row(RESULTS / "resnet20-dense.log.jsonl")
-    best = best_dense(bench)
-    size, dense_size = inspected["file_bytes"], inspected["dense_fp32_bytes"]
-    ours, theirs = times(bench, "lilnetx"), float(best["median_ms"])
-    zero = inspected["zero_slices_kxk"] / inspected["slices_kxk"]
-    left = inspected["macs_left"] / inspected["macs"]
-    lines = [
-        "| ResNet-20 on Fashion-MNIST | dense float32 | `.lnx` | |",
-        "|---|---|---|---|",
-        f"| whole file | {dense_size:,} bytes (weights and biases) | **{size:,} bytes** | "
-        f"{dense_size / size:.0f} times smaller |",
-        f"| top-1, 10,000 test images | {100 * dense['test_top1']:.2f} % | "
-        f"**{100 * evaluated['top1']:.2f} %** | "
-        f"{100 * (evaluated['top1'] - dense['test_top1']):+.2f} points |",
-        f"| one image, one thread | {theirs:.3f} ms ({engine(best)}) | **{ours:.3f} ms** | "
-        f"{theirs / ours:.2f} times as fast |",
-        f"| 3x3 slices that are zero | 0 % | {100 * zero:.1f} % | |",
-        f"| multiply-accumulates | {inspected['macs'] / 1e6:.1f} M | "
-        f"{inspected['macs_left'] / 1e6:.1f} M | {100 * left:.0f} % left |",
-        "",
-    ]
-    for batch in (1, 16):
-        large = read_json(f"resnet50-batch{batch}.json")
-        rows = ", ".join(
-            f"{engine(row)} {row['median_ms'] / batch:.1f} ms" for row in large["contenders"][1:]
-        )
-        ours50 = times(large, "lilnetx") / batch
-        lines.append(
-            "- ResNet-50, 224x224, 81 % of slices zero at random (synthetic weights: for timing "
-            f"only), batch {batch}, time an image: ours **{ours50:.1f} ms**; dense {rows}; "
-            f"{large['speedup_vs_best_dense_fp32']:.2f} times as fast as the fastest of them."
-        )
-    machine, versions = bench["machine"], bench["versions"]
-    others = ", ".join(
-        f"{engine(row)} {row['median_ms']:.3f} ms" for row in bench["contenders"][1:]
-    )
-    lines += [
-        "",
-        f"One core of {machine['cpu']} ({bench['isa']}), {machine['system']}, one thread, float32, "
-        "medians of alternating calls in one run, each engine with the settings that the results "
-        f"name; torch.compile was not among them ({others}). "
-        f"Python {versions['python']}, torch {versions['torch']}. The dense network is trained "
-        "by the same loop (`--dense`), one seed each. Command: `make figures`; all figures with "
-        "their spreads are in [`benchmarks/results`](benchmarks/results).",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def updated(text: str) -> str:
-    """README text with its figures replaced."""
-    head, rest = text.split(BEGIN)
-    return head + BEGIN + "\n" + render() + "\n" + END + rest.split(END)[1]
+ENGINES = {
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "torch-compile": "torch.compile",
+}
+NETWORKS = {
+    "resnet50": "ResNet-50",
+    "resnet18": "ResNet-18",
+    "vgg16_bn": "VGG-16-BN",
+    "mobilenet_v2": "MobileNetV2",
+    "resnet20": "ResNet-20 (trained)",
+}
+BATCHES = (1, 16)
 
 
 def main() -> int:
@@ -109,6 +38,131 @@ def main() -> int:
         return int(new != text)
     README.write_text(new, encoding="utf-8")
     return 0
+
+
+def updated(text: str) -> str:
+    """README text with its figures replaced."""
+    head, rest = text.split(BEGIN)
+    return head + BEGIN + "\n" + render() + "\n" + END + rest.split(END)[1]
+
+
+def render() -> str:
+    """The README's tables, pictures and the lines under them."""
+    bench = read_json("resnet20-batch1")
+    machine, versions = bench["machine"], bench["versions"]
+    engines = ", ".join(f"{engine_name(row)} {row['version']}" for row in dense_rows(bench))
+    lines = [
+        *shipped_table(bench),
+        "",
+        "Time of one image in milliseconds, one thread, dense engines on the same network:",
+        "",
+        *network_table(),
+        "",
+        *thread_line(),
+        "![Latency against density](benchmarks/plots/density.svg)",
+        "",
+        "![Layers under the roofline](benchmarks/plots/roofline.svg)",
+        "",
+        f"One core of {machine['cpu']} ({bench['isa']}), {machine['system']}, float32, medians of "
+        "alternating calls in one run, each engine with the settings that the results name "
+        f"({engines}; Python {versions['python']}). All networks but ResNet-20 have random "
+        "weights, with 81 % of the slices of each layer zero (not of the first and the last layer, "
+        "nor of depthwise ones): for timing only. The dense ResNet-20 is trained by the same loop "
+        "(`--dense`), one seed each. Command: `make bench`; "
+        "[`benchmarks`](benchmarks/README.md) says what each figure means, and "
+        "[`benchmarks/results`](benchmarks/results) has all of them with their spreads.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def shipped_table(bench: dict[str, Any]) -> list[str]:
+    """The trained network: size, accuracy and latency."""
+    evaluated, inspected = read_json("resnet20-eval"), read_json("resnet20-inspect")
+    dense = last_row(RESULTS / "resnet20-dense.log.jsonl")
+    best = min(dense_rows(bench), key=lambda row: float(row["median_ms"]))
+    size, dense_size = inspected["file_bytes"], inspected["dense_fp32_bytes"]
+    ours, theirs = ours_ms(bench), float(best["median_ms"])
+    zero = inspected["zero_slices_kxk"] / inspected["slices_kxk"]
+    left = inspected["macs_left"] / inspected["macs"]
+    return [
+        "| ResNet-20 on Fashion-MNIST | dense float32 | `.lnx` | |",
+        "|---|---|---|---|",
+        f"| whole file | {dense_size:,} bytes (weights and biases) | **{size:,} bytes** | "
+        f"{dense_size / size:.0f} times smaller |",
+        f"| top-1, 10,000 test images | {100 * dense['test_top1']:.2f} % | "
+        f"**{100 * evaluated['top1']:.2f} %** | "
+        f"{100 * (evaluated['top1'] - dense['test_top1']):+.2f} points |",
+        f"| one image, one thread | {theirs:.3f} ms ({engine_name(best)}) | **{ours:.3f} ms** | "
+        f"{theirs / ours:.2f} times as fast |",
+        f"| 3x3 slices that are zero | 0 % | {100 * zero:.1f} % | |",
+        f"| multiply-accumulates | {inspected['macs'] / 1e6:.1f} M | "
+        f"{inspected['macs_left'] / 1e6:.1f} M | {100 * left:.0f} % left |",
+    ]
+
+
+def network_table() -> list[str]:
+    """A row for each network and batch that was measured."""
+    lines = [
+        f"| network | batch | lilnetx | {' | '.join(ENGINES.values())} | times the fastest dense |",
+        "|---|--:|--:|" + "--:|" * len(ENGINES) + "--:|",
+    ]
+    for name, title in NETWORKS.items():
+        for batch in BATCHES:
+            if not (RESULTS / f"{name}-batch{batch}.json").is_file():
+                continue
+            bench = read_json(f"{name}-batch{batch}")
+            times = {row["name"]: float(row["median_ms"]) for row in dense_rows(bench)}
+            cells = [
+                milliseconds(times[engine] / batch) if engine in times else "-"
+                for engine in ENGINES
+            ]
+            ours = milliseconds(ours_ms(bench) / batch)
+            ratio = bench["speedup_vs_best_dense_fp32"]
+            lines.append(
+                f"| {title} | {batch} | **{ours}** | {' | '.join(cells)} | **{ratio:.2f}** |"
+            )
+    return lines
+
+
+def thread_line() -> list[str]:
+    """What a second thread brings, if that was measured."""
+    if not (RESULTS / "threads.json").is_file():
+        return []
+    threads = read_json("threads")
+    shares = ", ".join(
+        f"{gain['times_one_thread']:.2f} times as fast as one at batch {gain['batch']}"
+        for gain in threads["gains"]
+    )
+    return [f"ResNet-50 by {len(threads['cores'])} threads is {shares}.", ""]
+
+
+def read_json(name: str) -> dict[str, Any]:
+    path = RESULTS / f"{name}.json"
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return result
+
+
+def last_row(path: Path) -> dict[str, Any]:
+    row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])
+    return row
+
+
+def ours_ms(bench: dict[str, Any]) -> float:
+    return next(float(c["median_ms"]) for c in bench["contenders"] if c["name"] == "lilnetx")
+
+
+def dense_rows(bench: dict[str, Any]) -> list[dict[str, Any]]:
+    return [row for row in bench["contenders"] if row["name"] in ENGINES]
+
+
+def engine_name(row: dict[str, Any]) -> str:
+    return ENGINES[row["name"]]
+
+
+def milliseconds(ms: float) -> str:
+    """Three significant digits."""
+    return f"{ms:.{max(0, 2 - int(f'{ms:e}'.split('e')[1]))}f}"
 
 
 if __name__ == "__main__":

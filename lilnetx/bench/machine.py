@@ -6,9 +6,10 @@ import importlib.metadata
 import os
 import platform
 
+from lilnetx import __version__
 from lilnetx.machine import cpu_model
 
-_PACKAGES = ("lilnetx", "numpy", "torch", "onnxruntime", "openvino")
+_PACKAGES = ("numpy", "torch", "onnxruntime", "openvino")
 
 
 def describe_machine() -> dict[str, object]:
@@ -24,7 +25,8 @@ def describe_machine() -> dict[str, object]:
 
 def installed_versions() -> dict[str, str]:
     """Versions of Python and of the packages that take part, without importing them."""
-    versions = {"python": platform.python_version()}
+    # Its own version is in the code, since a source folder on the path is no installed package.
+    versions = {"lilnetx": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)

@@ -14,6 +14,8 @@ from lilnetx.bench.run import ContenderRow, Report
 from lilnetx.cli.table import format_bytes, format_table
 
 SYNTHETIC_NOTE = "SYNTHETIC weights: for timing only"
+# A thread that had less of its core than this was disturbed.
+MIN_CPU_SHARE = 0.9
 
 _CSV_FIELDS = (
     "kind",
@@ -27,6 +29,7 @@ _CSV_FIELDS = (
     "median_ms",
     "p20_ms",
     "p80_ms",
+    "cpu_share",
     "dense_equivalent_gflops",
     "useful_gflops",
     "reason",
@@ -56,6 +59,7 @@ def format_report(report: Report) -> str:
         _layer_table(report, f"By layer: {where}"),
         _network_table(report, f"Whole network: {where}"),
         _verdict(report),
+        *_disturbance(report),
         "\n".join(
             [
                 *(f"{row.name}: {row.settings}" for row in report.contenders),
@@ -141,6 +145,7 @@ def _contender_json(row: ContenderRow) -> dict[str, Any]:
         "median_ms": row.timing.median_ms,
         "p20_ms": row.timing.p20_ms,
         "p80_ms": row.timing.p80_ms,
+        "cpu_share": row.timing.cpu_share,
     }
 
 
@@ -191,6 +196,17 @@ def _network_table(report: Report, title: str) -> str:
         "rounds",
     )
     return format_table(header, rows, title=title)
+
+
+def _disturbance(report: Report) -> list[str]:
+    """A warning, where one thread had clearly less than a core."""
+    least = min(row.timing.cpu_share for row in report.contenders)
+    if report.threads > 1 or least >= MIN_CPU_SHARE:
+        return []
+    return [
+        f"WARNING: other processes took the core for up to {100 * (1 - least):.0f} % of the time; "
+        "these figures are not worth quoting"
+    ]
 
 
 def _verdict(report: Report) -> str:

@@ -31,6 +31,8 @@ class Timing:
         p80_ms: 80th percentile.
         rounds: Number of measurements.
         calls: Calls in a measurement, whose mean it is.
+        cpu_share: Processor time of all threads by elapsed time, over all measurements. Clearly
+            below the number of threads, other processes took the cores, or threads waited.
     """
 
     median_ms: float
@@ -38,6 +40,7 @@ class Timing:
     p80_ms: float
     rounds: int
     calls: int
+    cpu_share: float
 
 
 def alternate(
@@ -71,7 +74,7 @@ def alternate(
     calls = {
         name: max(1, math.ceil(_MIN_MEASUREMENT_MS / max(ms, 1e-3))) for name, ms in fastest.items()
     }
-    samples: dict[str, list[float]] = {name: [] for name in contenders}
+    samples: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     order = list(contenders)
     end = time.perf_counter() + seconds
     rounds = 0
@@ -104,16 +107,21 @@ def _fastest_ms(call: Call) -> float:
     return best
 
 
-def _measure(call: Call, calls: int, warm: bool) -> float:
-    """Mean milliseconds of a call, over ``calls`` calls, after an untimed one if ``warm``."""
+def _measure(call: Call, calls: int, warm: bool) -> tuple[float, float]:
+    """Mean milliseconds of a call, elapsed and of processors, over ``calls`` calls.
+
+    An untimed call goes before them if ``warm``.
+    """
     if warm:
         call()
-    began = time.perf_counter()
+    cpu_began, began = time.process_time(), time.perf_counter()
     for _ in range(calls):
         call()
-    return (time.perf_counter() - began) * 1e3 / calls
+    elapsed, cpu = time.perf_counter() - began, time.process_time() - cpu_began
+    return elapsed * 1e3 / calls, cpu * 1e3 / calls
 
 
-def _summarise(samples: list[float], calls: int) -> Timing:
-    p20, median, p80 = (float(value) for value in np.percentile(samples, [20, 50, 80]))
-    return Timing(median, p20, p80, len(samples), calls)
+def _summarise(samples: list[tuple[float, float]], calls: int) -> Timing:
+    elapsed, cpu = np.array(samples).T
+    p20, median, p80 = (float(value) for value in np.percentile(elapsed, [20, 50, 80]))
+    return Timing(median, p20, p80, len(samples), calls, float(cpu.sum() / elapsed.sum()))

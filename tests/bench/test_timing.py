@@ -9,11 +9,15 @@ class FakeClock:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.cpu = 0.0
         self.slept = 0.0
         self.order: list[str] = []
 
     def perf_counter(self) -> float:
         return self.now
+
+    def process_time(self) -> float:
+        return self.cpu
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -90,3 +94,11 @@ def test_rests_come_before_each_measurement(clock):
 def test_long_calls_are_warmed_up_once(clock):
     alternate({"a": clock.contender("a", 900.0)}, seconds=0.0, min_rounds=4)
     assert len(clock.order) == 1 + 1 + 4  # warm-up, trial, rounds
+
+
+def test_processor_time_shows_who_else_was_there(clock):
+    def half() -> None:
+        clock.now += 0.030
+        clock.cpu += 0.015
+
+    assert alternate({"a": half}, seconds=0.0)["a"].cpu_share == pytest.approx(0.5)
