@@ -248,10 +248,12 @@ def conv_node(
     return Node(name, op, (source,), LatentWeight(latents, decoder), scale, bias)
 
 
-def conv_graph(case: ConvCase) -> Graph:
+def conv_graph(case: ConvCase, *, pointwise: bool = False) -> Graph:
     """The case as a network: a convolution, then addition and activation if it has them.
 
-    The other operand of the addition is a convolution of the same shape.
+    The other operand of the addition is a convolution of the same shape. With ``pointwise`` a 1×1
+    layer reads its input and another one its output, as further outputs: the runtime then lays
+    images out without gaps.
     """
     rng = np.random.default_rng(zlib.crc32(str(case).encode()))
     n = case.g if case.kernel == (1, 1) else case.kernel[0] * case.kernel[1]
@@ -268,4 +270,11 @@ def conv_graph(case: ConvCase) -> Graph:
         op = ACTIVATION_OPS[case.activation]()  # type: ignore[call-arg]  # They have no fields.
         nodes.append(Node("activation", op, (last,)))
         last = "activation"
-    return Graph("x", (case.channels, *case.size), tuple(nodes), (last,), {"d": decoder})
+    outputs, decoders = [last], {"d": decoder}
+    if pointwise:
+        decoders["p"] = random_decoder(1, rng)
+        for name, source, channels in (("at", "x", case.channels), ("to", last, case.filters)):
+            side = ConvCase(channels, 2, case.size, (1, 1))
+            nodes.append(conv_node(name, source, side, "p", rng))
+            outputs.append(name)
+    return Graph("x", (case.channels, *case.size), tuple(nodes), tuple(outputs), decoders)

@@ -1,13 +1,13 @@
 """Where activations lie in memory: rows, with or without zero gaps, between rows of zeros.
 
-A channel is a plane of rows; image column x is at index x of its row. Where pointwise layers read or
-write images of a width, rows follow each other directly, and no lane of a vector is wasted on gaps.
-Where a convolution is done by flat shifts of the plane, the gap after the last column is as wide as
-its padding: the left neighbour of column 0 is then the gap of the row before. (3×3 kernels know the
+A channel is a plane of rows; image column x is at index x of its row. Where pointwise layers read
+images of a width, rows follow each other directly, and no lane of a vector is wasted on gaps. Where
+a convolution is done by flat shifts of the plane, the gap after the last column is as wide as its
+padding: the left neighbour of column 0 is then the gap of the row before. (3×3 kernels know the
 sides of an image, and strided convolutions gather their input first: they need no gaps.) Everywhere
 else rows are whole vectors, so that they are aligned. All values of one height and width share one
-layout; that keeps additions flat, and lets values reuse each other's memory without clearing it: the
-zeros of one are the zeros of the other.
+layout; that keeps additions flat, and lets values reuse each other's memory without clearing it:
+the zeros of one are the zeros of the other.
 """
 
 from __future__ import annotations
