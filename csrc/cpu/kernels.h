@@ -136,6 +136,11 @@ const KernelTable& kernels(Isa isa);
 namespace portable {
 extern const KernelTable kTable;
 }
+#if LNX_AARCH64
+namespace neon {
+extern const KernelTable kTable;
+}
+#endif
 #if LNX_X86
 namespace avx2 {
 extern const KernelTable kTable;

@@ -53,8 +53,8 @@ class Session:
     Args:
         source: A ``.lnx`` file or a graph.
         threads: Threads to use; None for as many as the process may use.
-        isa: ``"avx512"``, ``"avx2"`` or ``"portable"``; None for the environment's ``LILNETX_ISA``,
-            or else the best that this machine has.
+        isa: ``"avx512"``, ``"avx2"``, ``"neon"`` or ``"portable"``; None for the environment's
+            ``LILNETX_ISA``, or else the best that this machine has.
 
     Raises:
         IsaError: The instruction set is unknown, or this machine lacks it.
@@ -99,7 +99,7 @@ class Session:
 
     @property
     def isa(self) -> str:
-        """Instruction set of the kernels: ``"avx512"``, ``"avx2"`` or ``"portable"``."""
+        """Instruction set of the kernels: ``"avx512"``, ``"avx2"``, ``"neon"``, ``"portable"``."""
         return self._isa
 
     @property

@@ -1,0 +1,3 @@
+#include "cpu/vec_neon.h"
+//
+#include "cpu/kernels/table.h"
