@@ -19,4 +19,5 @@ for batch in 1 16; do
   lilnetx-bench "$scratch/resnet50-density-0.19.lnx" --pin "$pin" --batch "$batch" --seconds 40 \
     --json "$results/resnet50-batch$batch.json" --csv "$results/resnet50-batch$batch.csv"
 done
+python benchmarks/load.py --pin "$pin" --json "$results/load-resnet50.json"
 python benchmarks/readme.py

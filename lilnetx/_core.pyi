@@ -1,7 +1,7 @@
 """Types of the C++ extension."""
 
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,14 +35,56 @@ def decode_ints(
 ) -> str | None: ...
 def live_filters(latents: NDArray[np.int32]) -> NDArray[np.uint8]: ...
 
+# --- Packed weights (csrc/bindings/weight.cpp) ----------------------------------------------------
+
+# filters, slices, length, channels_per_slice, groups, channels
+_SliceShape = tuple[int, int, int, int, int, int]
+
+class PackedWeight:
+    @property
+    def shape(self) -> _SliceShape: ...
+    @property
+    def slices(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    def live_filters(self) -> NDArray[np.uint8]: ...
+    def computed_weights(self, scale: NDArray[np.float32] | None) -> int: ...
+    def unpack(
+        self, scale: NDArray[np.float32] | None
+    ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.float32]]: ...
+    def reads(
+        self, filters: NDArray[np.bool_], scale: NDArray[np.float32] | None
+    ) -> NDArray[np.uint8]: ...
+    def fold(
+        self, constants: NDArray[np.float64], scale: NDArray[np.float32] | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]: ...
+    def restrict(
+        self, filters: NDArray[np.bool_], channels: NDArray[np.bool_], read: NDArray[np.bool_]
+    ) -> PackedWeight: ...
+
+def pack_latents(
+    shape: _SliceShape, latents: NDArray[np.int32], matrix: NDArray[np.int32], exponent: int
+) -> PackedWeight: ...
+def pack_dense(shape: _SliceShape, weights: NDArray[np.float32]) -> PackedWeight: ...
+def decode_packed(
+    data: bytes | memoryview,
+    streams: Sequence[tuple[int, int]],
+    weights: Sequence[tuple[_SliceShape, int, int, int]],
+    decoders: Sequence[tuple[NDArray[np.int32], int]],
+    threads: int,
+) -> tuple[list[PackedWeight], list[str | None]]: ...
+
+# The machine's roofs (csrc/bindings/peak.cpp).
+
+def measure_fma_gflops(isa: str, seconds: float) -> float: ...
+def measure_load_gbs(isa: str, bytes: int, seconds: float) -> float: ...
+
 # --- CPU runtime (csrc/bindings/runtime.cpp) ------------------------------------------------------
 
 # offset, channels, height, width, row_stride, channel_stride
 _Image = tuple[int, int, int, int, int, int]
 # kernel, stride, padding, dilation; height before width
 _Window = tuple[int, int, int, int, int, int, int, int]
-# filters, slices, length, channels_per_slice, groups, channels
-_SliceShape = tuple[int, int, int, int, int, int]
 
 class IsaTraits(TypedDict):
     lanes: int
@@ -55,22 +97,6 @@ class IsaTraits(TypedDict):
 
 def available_isas() -> list[str]: ...
 def isa_traits(isa: str) -> IsaTraits: ...
-def pack_latents(
-    latents: NDArray[np.int32],
-    matrix: NDArray[np.int32],
-    exponent: int,
-    scale: NDArray[np.float32] | None,
-    channels_per_slice: int,
-    groups: int,
-    channels: int,
-) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.float32]]: ...
-def pack_dense(
-    weights: NDArray[np.float32],
-    scale: NDArray[np.float32] | None,
-    channels_per_slice: int,
-    groups: int,
-    channels: int,
-) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.float32]]: ...
 
 class Network:
     def __init__(self, isa: str, threads: int, arena_floats: int) -> None: ...
@@ -89,10 +115,8 @@ class Network:
         activation: str,
         residual: _Image | None,
         bias: NDArray[np.float32],
-        slice_shape: _SliceShape,
-        filter_ptr: NDArray[np.uint32],
-        channel: NDArray[Any],
-        values: NDArray[np.float32],
+        weight: PackedWeight,
+        scale: NDArray[np.float32] | None,
     ) -> None: ...
     def add_pool(
         self,
@@ -113,10 +137,8 @@ class Network:
         *,
         input: _Image,
         output: _Image,
-        slice_shape: _SliceShape,
-        filter_ptr: NDArray[np.uint32],
-        channel: NDArray[Any],
-        values: NDArray[np.float32],
+        weight: PackedWeight,
+        scale: NDArray[np.float32] | None,
         bias: NDArray[np.float32],
         activation: str,
         dense: bool,
@@ -124,6 +146,8 @@ class Network:
     def add_softmax(self, input: _Image, output: _Image, /) -> None: ...
     def add_output(self, from_: _Image, /) -> None: ...
     def prepare(self) -> None: ...
+    def weight_bytes(self) -> int: ...
+    def arena_bytes(self) -> int: ...
     def run(self, x: NDArray[np.float32]) -> list[NDArray[np.float32]]: ...
     def profile(self, x: NDArray[np.float32], repeats: int) -> NDArray[np.float64]: ...
 

@@ -43,6 +43,10 @@ class LimitExceededError(LnxFormatError):
     """A declared size is above the caps of the format, so nothing was allocated."""
 
 
+class FileChangedError(LnxFormatError):
+    """A file that a session was made from has changed since."""
+
+
 class UnsupportedOperatorError(LilnetxError):
     """A network holds an operator that the importer or the runtime does not know."""
 

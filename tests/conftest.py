@@ -31,6 +31,18 @@ def away_from_the_sources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     os.chdir(before)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_measurements_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Sessions neither see nor change what was measured on this machine."""
+    before = os.environ.get("XDG_CACHE_HOME")
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["XDG_CACHE_HOME"]
+    else:
+        os.environ["XDG_CACHE_HOME"] = before
+
+
 def write_idx(path: Path, values: np.ndarray) -> None:
     header = struct.pack(f">BBBB{values.ndim}I", 0, 0, 8, values.ndim, *values.shape)
     path.write_bytes(gzip.compress(header + values.astype(np.uint8).tobytes()))

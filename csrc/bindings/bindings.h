@@ -5,6 +5,8 @@ namespace lnx {
 
 // Each adds its functions and classes to the module.
 void bind_codec(pybind11::module_& m);
+void bind_weight(pybind11::module_& m);
+void bind_peak(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
 
 }  // namespace lnx

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bindings/bindings.h"
+#include "bindings/bytes.h"
 
 namespace py = pybind11;
 
@@ -30,18 +31,6 @@ std::vector<Int32Array> outputs(const py::list& arrays) {
   }
   return result;
 }
-
-struct Bytes {
-  explicit Bytes(const py::buffer& buffer) : info(buffer.request()) {
-    if (info.itemsize != 1 || info.ndim != 1 || (info.size > 0 && info.strides[0] != 1))
-      throw py::value_error("expected contiguous bytes");
-    data = static_cast<const uint8_t*>(info.ptr);
-    size = size_t(info.size);
-  }
-  py::buffer_info info;
-  const uint8_t* data;
-  size_t size;
-};
 
 // Weights as the codec wants them; the arrays stay owned by Python.
 struct Weights {
@@ -64,11 +53,6 @@ py::bytes to_bytes(const std::vector<uint8_t>& data) {
 
 void require_ok(CodecStatus status) {
   if (status != CodecStatus::kOk) throw py::value_error(describe(status));
-}
-
-py::object defect(CodecStatus status) {
-  if (status == CodecStatus::kOk) return py::none();
-  return py::str(describe(status));
 }
 
 py::bytes py_encode_latents(const std::vector<Int32Array>& latents,
@@ -99,24 +83,13 @@ py::list py_decode_latents(const py::buffer& data,
     throw py::value_error("expected one model and count for each weight");
   Weights weights;
   for (size_t i = 0; i < out.size(); ++i) weights.add(out[i], models[i], nonzero[i]);
-  std::vector<Stream> parts;
-  size_t first = 0;
-  size_t offset = 0;
-  for (const auto& [count, size] : streams) {
-    if (count > out.size() - first || size > bytes.size - offset)
-      throw py::value_error("streams reach beyond the weights or the bytes");
-    parts.push_back({bytes.data + offset, size, first, count});
-    first += count;
-    offset += size;
-  }
+  const std::vector<Stream> parts = to_streams(bytes, streams, out.size());
   std::vector<CodecStatus> statuses;
   {
     py::gil_scoped_release release;
     statuses = decode_streams(parts, weights.shapes.data(), weights.values.data(), threads);
   }
-  py::list result;
-  for (const CodecStatus status : statuses) result.append(defect(status));
-  return result;
+  return defects(statuses);
 }
 
 using Live = std::vector<py::object>;  // None or a uint8 array for each vector.

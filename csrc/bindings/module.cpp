@@ -5,5 +5,7 @@
 PYBIND11_MODULE(_core, m) {
   m.doc() = "C++ parts of lilnetx: entropy codec and CPU runtime.";
   lnx::bind_codec(m);
+  lnx::bind_weight(m);
+  lnx::bind_peak(m);
   lnx::bind_runtime(m);
 }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <memory>
@@ -34,8 +35,48 @@ CodecStatus code_weight(Coder& coder, LatentModels& models, const WeightShape& s
   return WeightCoder<Coder, Value, 0>(coder, models, shape).run(values);
 }
 
-template <class Coder, class Value>
-CodecStatus code_all(Coder& coder, const WeightShape* shapes, Value* const* values, size_t count) {
+// Where weights lie that all have memory of their own.
+template <class Value>
+struct Arrays {
+  Value* const* arrays;
+
+  Value* begin(size_t i, const WeightShape&) { return arrays[i]; }
+  void end(size_t, const WeightShape&) {}
+};
+
+// Memory for one weight at a time, all zeros when a weight begins.
+class Scratch {
+ public:
+  explicit Scratch(const WeightSink& sink) : sink_(sink) {}
+
+  void start_at(size_t first) { first_ = first; }
+
+  int32_t* begin(size_t, const WeightShape& shape) {
+    if (size_of(shape) > values_.size()) {
+      values_ = {};  // The old memory goes before the new one comes.
+      values_.resize(size_of(shape));
+    }
+    return values_.data();
+  }
+
+  void end(size_t i, const WeightShape& shape) {
+    sink_(first_ + i, values_.data());
+    std::fill_n(values_.begin(), size_of(shape), 0);
+  }
+
+  // After an error, when values may be left anywhere.
+  void clear() { values_.clear(); }
+
+ private:
+  static size_t size_of(const WeightShape& s) { return size_t{s.filters} * s.slices * s.length; }
+
+  const WeightSink& sink_;
+  std::vector<int32_t> values_;
+  size_t first_ = 0;  // Index of the stream's first weight.
+};
+
+template <class Coder, class Memory>
+CodecStatus code_all(Coder& coder, const WeightShape* shapes, Memory& memory, size_t count) {
   std::array<std::unique_ptr<LatentModels>, kMaxModels> models;
   std::array<uint32_t, kMaxModels> lengths{};
   for (size_t i = 0; i < count; ++i) {
@@ -47,8 +88,9 @@ CodecStatus code_all(Coder& coder, const WeightShape* shapes, Value* const* valu
       lengths[shape.model] = shape.length;
     }
     if (lengths[shape.model] != shape.length) return CodecStatus::kBadShape;
-    const CodecStatus status = code_weight(coder, *mine, shape, values[i]);
+    const CodecStatus status = code_weight(coder, *mine, shape, memory.begin(i, shape));
     if (status != CodecStatus::kOk) return status;
+    memory.end(i, shape);
   }
   return CodecStatus::kOk;
 }
@@ -68,42 +110,26 @@ bool encodable(const WeightShape& shape, const int32_t* values) {
   return nonzero == shape.nonzero;
 }
 
-}  // namespace
-
-CodecStatus encode_latents(const WeightShape* shapes, const int32_t* const* latents, size_t count,
-                           std::vector<uint8_t>& out) {
-  for (size_t i = 0; i < count; ++i) {
-    if (!valid(shapes[i])) return CodecStatus::kBadShape;
-    if (!encodable(shapes[i], latents[i])) return CodecStatus::kBadValue;
-  }
-  std::vector<uint8_t> stream;
-  Encoder encoder(stream);
-  const CodecStatus status = code_all<Encoder, const int32_t>(encoder, shapes, latents, count);
-  if (status != CodecStatus::kOk) return status;
-  encoder.finish();
-  out.insert(out.end(), stream.begin(), stream.end());
-  return CodecStatus::kOk;
-}
-
-CodecStatus decode_latents(const uint8_t* data, size_t size, const WeightShape* shapes,
-                           int32_t* const* latents, size_t count) {
+template <class Memory>
+CodecStatus decode_into(const uint8_t* data, size_t size, const WeightShape* shapes, Memory& memory,
+                        size_t count) {
   Decoder decoder(data, size);
-  const CodecStatus status = code_all<Decoder, int32_t>(decoder, shapes, latents, count);
+  const CodecStatus status = code_all(decoder, shapes, memory, count);
   if (status != CodecStatus::kOk) return status;
   return decoder.at_end() ? CodecStatus::kOk : CodecStatus::kLeftover;
 }
 
-std::vector<CodecStatus> decode_streams(const std::vector<Stream>& streams,
-                                        const WeightShape* shapes, int32_t* const* latents,
-                                        unsigned threads) {
+// Calls for each stream a function that each of up to `threads` threads makes for itself.
+template <class MakeDecode>
+std::vector<CodecStatus> share_streams(const std::vector<Stream>& streams, unsigned threads,
+                                       const MakeDecode& make_decode) {
   std::vector<CodecStatus> statuses(streams.size(), CodecStatus::kOk);
   std::atomic<size_t> next{0};
   const auto work = [&] {
+    auto decode = make_decode();
     for (size_t i; (i = next.fetch_add(1)) < streams.size();) {
-      const Stream& stream = streams[i];
       try {
-        statuses[i] = decode_latents(stream.data, stream.size, shapes + stream.first,
-                                     latents + stream.first, stream.count);
+        statuses[i] = decode(streams[i]);
       } catch (const std::bad_alloc&) {
         statuses[i] = CodecStatus::kNoMemory;
       }
@@ -119,6 +145,53 @@ std::vector<CodecStatus> decode_streams(const std::vector<Stream>& streams,
   work();
   for (std::thread& helper : helpers) helper.join();
   return statuses;
+}
+
+}  // namespace
+
+CodecStatus encode_latents(const WeightShape* shapes, const int32_t* const* latents, size_t count,
+                           std::vector<uint8_t>& out) {
+  for (size_t i = 0; i < count; ++i) {
+    if (!valid(shapes[i])) return CodecStatus::kBadShape;
+    if (!encodable(shapes[i], latents[i])) return CodecStatus::kBadValue;
+  }
+  std::vector<uint8_t> stream;
+  Encoder encoder(stream);
+  Arrays<const int32_t> arrays{latents};
+  const CodecStatus status = code_all(encoder, shapes, arrays, count);
+  if (status != CodecStatus::kOk) return status;
+  encoder.finish();
+  out.insert(out.end(), stream.begin(), stream.end());
+  return CodecStatus::kOk;
+}
+
+CodecStatus decode_latents(const uint8_t* data, size_t size, const WeightShape* shapes,
+                           int32_t* const* latents, size_t count) {
+  Arrays<int32_t> arrays{latents};
+  return decode_into(data, size, shapes, arrays, count);
+}
+
+std::vector<CodecStatus> decode_streams(const std::vector<Stream>& streams,
+                                        const WeightShape* shapes, int32_t* const* latents,
+                                        unsigned threads) {
+  return share_streams(streams, threads, [&] {
+    return [&](const Stream& s) {
+      return decode_latents(s.data, s.size, shapes + s.first, latents + s.first, s.count);
+    };
+  });
+}
+
+std::vector<CodecStatus> decode_streams(const std::vector<Stream>& streams,
+                                        const WeightShape* shapes, const WeightSink& sink,
+                                        unsigned threads) {
+  return share_streams(streams, threads, [&] {
+    return [&, scratch = Scratch(sink)](const Stream& s) mutable {
+      scratch.start_at(s.first);
+      const CodecStatus status = decode_into(s.data, s.size, shapes + s.first, scratch, s.count);
+      if (status != CodecStatus::kOk) scratch.clear();
+      return status;
+    };
+  });
 }
 
 const char* describe(CodecStatus status) {

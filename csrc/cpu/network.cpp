@@ -8,6 +8,10 @@
 #include "cpu/step.h"
 #include "lnx/runtime.h"
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 namespace lnx {
 
 struct Network::State {
@@ -119,8 +123,9 @@ void Network::add_input(const Image& to) {
   state_->steps.push_back(make_input_step(to));
 }
 
-void Network::add_conv(const ConvSpec& s, const SliceShape& shape, const PackedSlices& slices) {
+void Network::add_conv(const ConvSpec& s, const PackedWeight& weight, const float* scale) {
   State& state = *state_;
+  const SliceShape& shape = weight.shape();
   const IsaTraits& traits = state.kernels.traits;
   const Window& w = s.window;
   state.check_image(s.in, reach_of(s));
@@ -185,6 +190,8 @@ void Network::add_conv(const ConvSpec& s, const SliceShape& shape, const PackedS
       break;
   }
   state.check(tile_fits, "no kernel has this tile");
+  PackedSlices slices;
+  weight.unpack(0, shape.filters, scale, slices);
   state.steps.push_back(make_conv_step(state.kernels, threads(), s, shape, slices));
 }
 
@@ -220,16 +227,17 @@ void Network::add_flatten(const Image& in, const Image& out) {
   state_->steps.push_back(make_flatten_step(in, out));
 }
 
-void Network::add_linear(const Image& in, const Image& out, const SliceShape& shape,
-                         const PackedSlices& slices, const std::vector<float>& bias,
-                         Activation activation, bool dense) {
+void Network::add_linear(const Image& in, const Image& out, const PackedWeight& weight,
+                         const float* scale, const std::vector<float>& bias, Activation activation,
+                         bool dense) {
+  const SliceShape& shape = weight.shape();
   state_->check_vector(in);
   state_->check_vector(out);
   state_->check(static_cast<int64_t>(bias.size()) == out.width && shape.filters == out.width &&
                     shape.channels == in.width,
                 "weight, bias and vectors differ in length");
   state_->steps.push_back(
-      make_linear_step(state_->kernels, in, out, shape, slices, bias, activation, dense));
+      make_linear_step(state_->kernels, in, out, weight, scale, bias, activation, dense));
 }
 
 void Network::add_softmax(const Image& in, const Image& out) {
@@ -247,6 +255,10 @@ void Network::add_output(const Image& from) {
 
 void Network::prepare() {
   std::lock_guard<std::mutex> lock(state_->mutex);
+#if defined(__GLIBC__)
+  // Packing leaves holes in the heap that the arena does not fit into.
+  malloc_trim(0);
+#endif
   state_->grow_memory(1);
 }
 
@@ -310,5 +322,13 @@ int64_t Network::input_floats() const { return state_->input_floats; }
 int64_t Network::output_floats(int64_t i) const { return state_->output_floats.at(i); }
 int64_t Network::num_outputs() const { return static_cast<int64_t>(state_->output_floats.size()); }
 int Network::threads() const { return state_->threads; }
+
+int64_t Network::weight_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& step : state_->steps) bytes += step->weight_bytes();
+  return bytes;
+}
+
+int64_t Network::arena_bytes() const { return 4 * (state_->arena_floats + state_->scratch_floats); }
 
 }  // namespace lnx

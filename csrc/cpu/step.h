@@ -52,6 +52,8 @@ class Step {
  public:
   virtual ~Step() = default;
   virtual void run(const Frame& frame) const = 0;
+  // Bytes of its weights, indices included.
+  virtual int64_t weight_bytes() const { return 0; }
 };
 
 // Each checks nothing; Network::add_* has.
@@ -64,8 +66,8 @@ std::unique_ptr<Step> make_elementwise_step(const KernelTable& kernels, const Im
                                             const Image* b, const Image& out,
                                             Activation activation);
 std::unique_ptr<Step> make_linear_step(const KernelTable& kernels, const Image& in,
-                                       const Image& out, const SliceShape& shape,
-                                       const PackedSlices& slices, const std::vector<float>& bias,
+                                       const Image& out, const PackedWeight& weight,
+                                       const float* scale, const std::vector<float>& bias,
                                        Activation activation, bool dense);
 std::unique_ptr<Step> make_softmax_step(const Image& in, const Image& out);
 std::unique_ptr<Step> make_input_step(const Image& to);

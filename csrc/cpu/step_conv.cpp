@@ -166,6 +166,10 @@ class ConvStep : public Step {
     }
   }
 
+  int64_t weight_bytes() const override {
+    return static_cast<int64_t>(4 * ptr_.size() + 2 * channel_.size() + 4 * values_.size());
+  }
+
  private:
   // Splits units into parts of about as many slices; a unit itself costs about one. A part should
   // take some microseconds at least.

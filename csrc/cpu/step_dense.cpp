@@ -99,25 +99,28 @@ class ElementwiseStep : public Step {
 
 class LinearStep : public Step {
  public:
-  LinearStep(const KernelTable& kernels, const Image& in, const Image& out, const SliceShape& shape,
-             const PackedSlices& packed, const std::vector<float>& bias, Activation activation,
-             bool dense)
+  LinearStep(const KernelTable& kernels, const Image& in, const Image& out,
+             const PackedWeight& weight, const float* scale, const std::vector<float>& bias,
+             Activation activation, bool dense)
       : in_(in), out_(out), bias_(bias), activation_(activation), columns_(padded(in.width)) {
     run_ = dense ? kernels.linear_dense : kernels.linear_sparse;
     std::vector<float> sparse;
+    const SliceShape& shape = weight.shape();
     if (dense) values_ = AlignedBuffer<float>(shape.filters * columns_);
     ptr_.push_back(0);
+    PackedSlices row;
     for (int64_t f = 0; f < shape.filters; ++f) {
-      for (uint32_t k = packed.filter_ptr[f]; k < packed.filter_ptr[f + 1]; ++k)
+      weight.unpack(f, f + 1, scale, row);
+      for (size_t k = 0; k < row.channel.size(); ++k)
         for (int i = 0; i < shape.length; ++i) {
-          const uint32_t column = packed.channel[k] + i;
-          const float weight = packed.values[static_cast<size_t>(k) * shape.length + i];
-          if (column >= static_cast<uint32_t>(in.width) || weight == 0.0f) continue;
+          const uint32_t column = row.channel[k] + i;
+          const float value = row.values[k * shape.length + i];
+          if (column >= static_cast<uint32_t>(in.width) || value == 0.0f) continue;
           if (dense) {
-            values_.data()[f * columns_ + column] = weight;
+            values_.data()[f * columns_ + column] = value;
           } else {
             channel_.push_back(column);
-            sparse.push_back(weight);
+            sparse.push_back(value);
           }
         }
       ptr_.push_back(static_cast<uint32_t>(channel_.size()));
@@ -140,6 +143,10 @@ class LinearStep : public Step {
     a.y = frame.arena + out_.offset;
     frame.split(out_.width, frame.parts(out_.width, columns_),
                 [&](int begin, int end, int) { run_(a, begin, end); });
+  }
+
+  int64_t weight_bytes() const override {
+    return static_cast<int64_t>(4 * (ptr_.size() + channel_.size() + values_.size()));
   }
 
  private:
@@ -188,10 +195,10 @@ std::unique_ptr<Step> make_elementwise_step(const KernelTable& kernels, const Im
 }
 
 std::unique_ptr<Step> make_linear_step(const KernelTable& kernels, const Image& in,
-                                       const Image& out, const SliceShape& shape,
-                                       const PackedSlices& slices, const std::vector<float>& bias,
+                                       const Image& out, const PackedWeight& weight,
+                                       const float* scale, const std::vector<float>& bias,
                                        Activation activation, bool dense) {
-  return std::make_unique<LinearStep>(kernels, in, out, shape, slices, bias, activation, dense);
+  return std::make_unique<LinearStep>(kernels, in, out, weight, scale, bias, activation, dense);
 }
 
 std::unique_ptr<Step> make_softmax_step(const Image& in, const Image& out) {

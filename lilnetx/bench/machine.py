@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-from pathlib import Path
+
+from lilnetx.machine import cpu_model
 
 _PACKAGES = ("lilnetx", "numpy", "torch", "onnxruntime", "openvino")
 
@@ -13,7 +14,7 @@ _PACKAGES = ("lilnetx", "numpy", "torch", "onnxruntime", "openvino")
 def describe_machine() -> dict[str, object]:
     """Processor model, cores that this process may use, and operating system."""
     return {
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
@@ -30,14 +31,3 @@ def installed_versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
-
-
-def _cpu_model() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                return value.strip()
-    except OSError:
-        pass
-    return platform.processor() or "unknown"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +34,9 @@ SHIPPED_MODEL = "resnet20-fashion-mnist.lnx"
 MAX_REL_ERROR = 1e-4
 MAX_REL_ERROR_OTHERS = 1e-3
 
-_LOADS = 3
-_PROFILE_REPEATS = 20
+# Of the profile: as many as fit into the time, but so many at least and at most.
+_PROFILE_MS = 2000.0
+_PROFILE_REPEATS = (5, 20)
 # In several threads, a pause before each contender lets the threads of the one before fall asleep.
 _REST_MS = 10.0
 
@@ -49,18 +50,24 @@ class BenchmarkOptions:
         threads: Threads of every contender.
         against: Names of contenders; None for the usual ones that are installed.
         seconds: Time for the whole-network comparison.
+        min_rounds: Rounds of it that are made even if they take longer.
+        loads: How often the file is loaded, to time that.
         isa: Instruction set to force, or None for the best.
         cores: Cores to stay on, or None.
         seed: Of the random input.
+        tune: As for :class:`~lilnetx.runtime.Session`; what is measured is not part of the load.
     """
 
     batch: int = 1
     threads: int = 1
     against: tuple[str, ...] | None = None
     seconds: float = 5.0
+    min_rounds: int = 20
+    loads: int = 3
     isa: str | None = None
     cores: tuple[int, ...] | None = None
     seed: int = 0
+    tune: bool | Literal["cache"] = "cache"
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,9 @@ class LayerRow:
         density: Share of slices that are not zero; None for steps without weights.
         ms: Median milliseconds.
         gflops: Dense-equivalent: operations of the dense layer by our time; None without weights.
+        useful_gflops: Operations on weights of nonzero slices by our time; None without weights.
         share: Of the sum over all steps, 0 to 1.
+        reason: Why this kernel, with what was measured if it was.
     """
 
     name: str
@@ -83,7 +92,9 @@ class LayerRow:
     density: float | None
     ms: float
     gflops: float | None
+    useful_gflops: float | None
     share: float
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -192,6 +203,7 @@ def run_benchmark(
         timings = alternate(
             calls,
             seconds=options.seconds,
+            min_rounds=options.min_rounds,
             rest_ms=_REST_MS if options.threads > 1 else 0.0,
             seed=options.seed,
         )
@@ -253,9 +265,13 @@ def _load(file: Path, options: BenchmarkOptions) -> tuple[Session, float]:
     sessions: list[Session] = []
 
     def load() -> None:
-        sessions[:] = [Session(file, threads=options.threads, isa=options.isa)]
+        tune: Literal[False, "cache"] = "cache" if options.tune else False
+        sessions[:] = [Session(file, threads=options.threads, isa=options.isa, tune=tune)]
 
-    times = [time_once(load) for _ in range(_LOADS)]
+    if options.tune is True:
+        # What is measured here is remembered for the loads that are timed.
+        Session(file, threads=options.threads, isa=options.isa, tune=True)
+    times = [time_once(load) for _ in range(options.loads)]
     return sessions[0], float(np.median(times))
 
 
@@ -288,14 +304,19 @@ def _require(name: str, error: float, limit: float) -> None:
 
 
 def _profile(session: Session, x: NDArray[np.float32]) -> tuple[LayerRow, ...]:
-    steps = session.profile(x, repeats=_PROFILE_REPEATS)
+    fewest, most = _PROFILE_REPEATS
+    repeats = int(_PROFILE_MS / time_once(lambda: session.run(x)))
+    steps = session.profile(x, repeats=min(most, max(fewest, repeats)))
     weighted = {layer.name: layer for layer in layer_stats(session.graph)}
     total = float(sum(step.ms for step in steps))
     rows = []
-    for step in steps:
+    for step, planned in zip(steps, session.plan.steps, strict=True):
         # Handing out the output is a step of its own, with its layer's name and no weights.
         layer = weighted.pop(step.name, None)
-        flops = 2 * layer.macs * len(x) if layer is not None else None
+
+        def rate(macs: int, ms: float = step.ms) -> float | None:
+            return 2 * macs * len(x) / (ms * 1e6) if ms > 0 else None
+
         rows.append(
             LayerRow(
                 name=step.name,
@@ -303,8 +324,10 @@ def _profile(session: Session, x: NDArray[np.float32]) -> tuple[LayerRow, ...]:
                 shape=step.shape,
                 density=layer.density if layer is not None else None,
                 ms=step.ms,
-                gflops=flops / (step.ms * 1e6) if flops is not None and step.ms > 0 else None,
+                gflops=rate(layer.macs) if layer is not None else None,
+                useful_gflops=rate(layer.macs_left) if layer is not None else None,
                 share=step.ms / total if total > 0 else 0.0,
+                reason=planned.reason,
             )
         )
     return tuple(rows)

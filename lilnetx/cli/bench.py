@@ -31,7 +31,7 @@ _EPILOG = """\
 examples:
   lilnetx-bench                                        the model that comes with the package
   lilnetx-bench fashion.lnx --against onnxruntime --json out.json
-  lilnetx-bench resnet50.lnx --batch 16 --threads 2 --seconds 20
+  lilnetx-bench resnet50.lnx --batch 16 --threads 2 --seconds 20 --tune
 """
 
 
@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
         isa=args.isa,
         cores=args.pin,
         seed=args.seed,
+        tune=True if args.tune else "cache",
     )
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     try:
@@ -121,6 +122,11 @@ def _declare_options(parser: CommandParser) -> None:
     )
     parser.add_argument(
         "--isa", metavar="NAME", help="avx512, avx2, neon or portable (default: the best)"
+    )
+    parser.add_argument(
+        "--tune",
+        action="store_true",
+        help="measure kernels and tiles for each layer first, and remember the best for later",
     )
     parser.add_argument(
         "--pin", type=_cores, metavar="CORES", help="cores to stay on, such as 1 or 0,1"

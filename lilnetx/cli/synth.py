@@ -31,13 +31,16 @@ def add_parser(subparsers: argparse._SubParsersAction[CommandParser]) -> None:
         "useful; the file and every table that shows it say that it is synthetic.",
         epilog=_EPILOG,
     )
-    parser.add_argument("architecture", help="resnet50, resnet18 or resnet20")
+    parser.add_argument(
+        "architecture", help="resnet50, resnet18, resnet20, vgg16_bn or mobilenet_v2"
+    )
     parser.add_argument(
         "--density",
         type=float,
         required=True,
         metavar="X",
-        help="share of slices that are not zero, 0 to 1; first and last layer stay dense",
+        help="share of slices that are not zero, 0 to 1; the first layer, the last one and "
+        "depthwise convolutions stay dense",
     )
     parser.add_argument(
         "--slice-1x1",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from lilnetx.errors import CorruptSectionError
 from lilnetx.format import layout
 from lilnetx.format.cursor import Cursor, Sink
 from lilnetx.format.weight_info import WeightInfo
+from lilnetx.graph.ir import Decoder
+from lilnetx.graph.slices import SliceShape
 
 Latents = NDArray[np.int32]
 
@@ -63,57 +65,107 @@ def encode_latents(latents: Sequence[Latents], infos: Sequence[WeightInfo]) -> b
     return sink.getvalue()
 
 
-def decode_latents(
-    data: memoryview,
-    infos: Sequence[WeightInfo],
-    path: str,
-    offset: int,
-    threads: int | None = None,
-) -> list[Latents]:
-    """Decodes the section.
+@dataclass(frozen=True)
+class LatentStreams:
+    """The section, cut into its streams.
+
+    Attributes:
+        coded: Bytes of all streams, one after the other.
+        sizes: Weights and bytes of each stream.
+        path: Name of the file, for messages.
+        offset: Offset of ``coded`` in the file, for messages.
+    """
+
+    coded: memoryview
+    sizes: Sequence[tuple[int, int]]
+    path: str
+    offset: int
+
+
+def split_streams(data: memoryview, weights: int, path: str, offset: int) -> LatentStreams:
+    """Reads the section's head.
 
     Args:
         data: The section's bytes, already known to match their checksum.
-        infos: The latent weights, in order.
+        weights: Number of latent weights of the network.
         path: Name of the file, for messages.
         offset: Offset of the section in the file, for messages.
-        threads: How many threads share the streams; all processors by default.
+    """
+    cursor = Cursor(data, path, "LATS", offset)
+    sizes: list[tuple[int, int]] = []
+    for _ in range(cursor.within("stream count", 1, min(weights, layout.MAX_STREAMS))):
+        count = cursor.within("weights in a stream", 1, weights)
+        sizes.append((count, cursor.within("length of a stream", 0, len(data))))
+    if sum(count for count, _ in sizes) != weights:
+        raise cursor.corrupt(f"streams for {weights} weights", f"{sizes}")
+    if sum(length for _, length in sizes) != cursor.remaining:
+        raise cursor.corrupt(f"streams of {cursor.remaining} bytes in all", f"{sizes}")
+    coded = cursor.take(cursor.remaining)
+    return LatentStreams(coded, sizes, path, offset + len(data) - len(coded))
+
+
+def decode_latents(
+    streams: LatentStreams, infos: Sequence[WeightInfo], threads: int
+) -> list[Latents]:
+    """Decodes the streams into arrays.
+
+    Args:
+        streams: The section.
+        infos: The latent weights, in order.
+        threads: How many threads share the streams.
 
     Returns:
         int32 arrays of the shapes ``(F, S, n)`` in ``infos``. Only nonzero slices are written, so
         pages of memory that hold none stay untouched.
     """
-    cursor = Cursor(data, path, "LATS", offset)
-    streams: list[tuple[int, int]] = []
-    for _ in range(cursor.within("stream count", 1, min(len(infos), layout.MAX_STREAMS))):
-        count = cursor.within("weights in a stream", 1, len(infos))
-        streams.append((count, cursor.within("length of a stream", 0, len(data))))
-    if sum(count for count, _ in streams) != len(infos):
-        raise cursor.corrupt(f"streams for {len(infos)} weights", f"{streams}")
-    if sum(length for _, length in streams) != cursor.remaining:
-        raise cursor.corrupt(f"streams of {cursor.remaining} bytes in all", f"{streams}")
-    coded = cursor.take(cursor.remaining)
     arrays = [np.zeros(info.shape, np.int32) for info in infos]
-    defects = _core.decode_latents(
-        coded,
-        streams,
-        arrays,
-        *_columns(infos),
-        threads or os.cpu_count() or 1,
-    )
-    at = offset + len(data) - len(coded)
-    for index, ((_, length), found) in enumerate(zip(streams, defects, strict=True)):
+    found = _core.decode_latents(streams.coded, streams.sizes, arrays, *_columns(infos), threads)
+    _check_streams(streams, found)
+    return arrays
+
+
+def decode_packed(
+    streams: LatentStreams,
+    infos: Sequence[WeightInfo],
+    shapes: Sequence[SliceShape],
+    decoders: Sequence[Decoder],
+    threads: int,
+) -> list[_core.PackedWeight]:
+    """Decodes the streams straight into packed weights.
+
+    Beside these, each thread has memory for the latents of one weight.
+
+    Args:
+        streams: The section.
+        infos: The latent weights, in order.
+        shapes: How each is cut into slices.
+        decoders: All decoders of the file, in order.
+        threads: How many threads share the streams.
+    """
+    models, nonzero = _columns(infos)
+    weights = [
+        (shape.as_tuple(), info.decoder, model, count)
+        for shape, info, model, count in zip(shapes, infos, models, nonzero, strict=True)
+    ]
+    pairs = [(decoder.matrix, decoder.exponent) for decoder in decoders]
+    packed, found = _core.decode_packed(streams.coded, streams.sizes, weights, pairs, threads)
+    _check_streams(streams, found)
+    return packed
+
+
+def _check_streams(streams: LatentStreams, defects: Sequence[str | None]) -> None:
+    at = streams.offset
+    for index, ((_, length), found) in enumerate(zip(streams.sizes, defects, strict=True)):
         if found:
             raise layout.defect(
                 CorruptSectionError,
-                path,
+                streams.path,
                 f"LATS stream {index}",
                 at,
                 expected=f"{length} bytes that decode to the declared weights",
                 found=found,
             )
         at += length
-    return arrays
 
 
 def _columns(infos: Sequence[WeightInfo]) -> tuple[list[int], list[int]]:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from lilnetx.errors import CorruptSectionError, GraphError, LimitExceededError
+from lilnetx import _core
+from lilnetx.errors import CorruptSectionError, FileChangedError, GraphError, LimitExceededError
 from lilnetx.format.container import Container, open_lnx, path_text
 from lilnetx.format.graph_bytes import decode_graph
-from lilnetx.format.latents import decode_latents
-from lilnetx.format.layout import FLAG_SYNTHETIC, MAX_META_BYTES, defect
+from lilnetx.format.latents import split_streams
+from lilnetx.format.layout import FLAG_SYNTHETIC, MAX_META_BYTES, Header, defect
 from lilnetx.format.side import decode_matrices, decode_side, side_vectors
-from lilnetx.format.weight_info import Skeleton, count_nonzero_slices
+from lilnetx.format.weight_info import Skeleton
+from lilnetx.format.weight_sinks import GraphSink, PackedSink, WeightSink
 from lilnetx.graph.ir import DenseWeight, Graph, LatentWeight, Node
 from lilnetx.graph.weights import decode_slices
 
@@ -34,11 +36,70 @@ def read_lnx(path: str | os.PathLike[str], *, threads: int | None = None) -> Gra
         LnxFormatError: The file cannot be opened or is no whole, undamaged ``.lnx`` file that this
             version can read; the subclass says which of these.
     """
+    return _read(path, GraphSink(), threads)[0]
+
+
+@dataclass(frozen=True)
+class PackedNetwork:
+    """A network as the runtime wants it: weights as packed slices.
+
+    Attributes:
+        graph: The network. Its scales, biases and decoders are the file's; its weights have the
+            right shapes, take no memory and are all zero.
+        weights: The weights, by node.
+        header: Of the file, which by its checksums stands for all that is in it.
+    """
+
+    graph: Graph
+    weights: dict[str, _core.PackedWeight]
+    header: Header
+
+
+def read_packed(path: str | os.PathLike[str], *, threads: int | None = None) -> PackedNetwork:
+    """Reads a ``.lnx`` file straight into packed slices, with the checks of :func:`read_lnx`.
+
+    Memory beside the result: the coded bytes, and for each thread the latents of one weight.
+
+    Args:
+        path: The file.
+        threads: How many threads decode latents; all processors by default.
+
+    Raises:
+        LnxFormatError: As :func:`read_lnx`.
+    """
+    sink = PackedSink()
+    graph, header = _read(path, sink, threads)
+    return PackedNetwork(graph, sink.packed, header)
+
+
+def read_same(path: str | os.PathLike[str], header: Header) -> Graph:
+    """Reads a file that was read before, and checks that it is still the same.
+
+    Args:
+        path: The file.
+        header: Its header at that time.
+
+    Raises:
+        FileChangedError: The file is another one now.
+        LnxFormatError: As :func:`read_lnx`.
+    """
+    graph, now = _read(path, GraphSink(), None)
+    if now != header:
+        raise FileChangedError(
+            f"{path_text(path)}: the file has changed since the session was made from it; "
+            "make a new session"
+        )
+    return graph
+
+
+def _read(
+    path: str | os.PathLike[str], sink: WeightSink, threads: int | None
+) -> tuple[Graph, Header]:
     with open_lnx(path) as file:
         container = Container(file, path_text(path))
         container.check_padding()
         skeleton = read_skeleton(container)
-        return _fill(container, skeleton, threads)
+        return _fill(container, skeleton, sink, threads), container.header
 
 
 def verify_lnx(path: str | os.PathLike[str]) -> None:
@@ -118,10 +179,10 @@ def _read_meta(container: Container) -> dict[str, Any]:
     return meta
 
 
-def _fill(container: Container, skeleton: Skeleton, threads: int | None) -> Graph:
-    """Puts weights, scales, biases and matrices where the skeleton has placeholders."""
+def _fill(container: Container, skeleton: Skeleton, sink: WeightSink, threads: int | None) -> Graph:
+    """Puts scales, biases and matrices in place of the placeholders; weights go to the sink."""
     graph, infos = skeleton.graph, skeleton.weights
-    latent = {name: info for name, info in infos.items() if not info.dense}
+    latent = [node for node in graph.nodes if node.name in infos and not infos[node.name].dense]
     has_side = any(n.scale is not None or n.bias is not None for n in graph.nodes)
     has_dense = len(latent) < len(infos)
     path = container.path
@@ -134,20 +195,19 @@ def _fill(container: Container, skeleton: Skeleton, threads: int | None) -> Grap
         offset = container.sections[b"DECO"].offset
         matrices = decode_matrices(container.section(b"DECO"), lengths, path, offset)
         decoders = [replace(d, matrix=m) for d, m in zip(decoders, matrices, strict=True)]
-    weights: dict[str, LatentWeight | DenseWeight] = {}
     if latent:
         offset = container.sections[b"LATS"].offset
-        arrays = decode_latents(
-            container.section(b"LATS"), list(latent.values()), path, offset, threads
-        )
-        for (name, info), array in zip(latent.items(), arrays, strict=True):
-            weights[name] = LatentWeight(array, decoders[info.decoder].name)
+        streams = split_streams(container.section(b"LATS"), len(latent), path, offset)
+        latent_infos = [infos[node.name] for node in latent]
+        sink.latents(streams, latent, latent_infos, decoders, threads or os.cpu_count() or 1)
+        del streams  # The coded bytes are not needed beside what follows.
     if has_dense:
-        weights.update(_read_dense(container, skeleton))
-    nodes = [replace(node, weight=weights.get(node.name)) for node in graph.nodes]
+        _read_dense(container, skeleton, sink)
+    nodes = [replace(node, weight=sink.weight(node)) for node in graph.nodes]
     if has_side:
         offset = container.sections[b"SIDE"].offset
-        side = iter(decode_side(container.section(b"SIDE"), side_vectors(nodes), path, offset))
+        vectors = side_vectors(nodes, lambda node: sink.live(node.name))
+        side = iter(decode_side(container.section(b"SIDE"), vectors, path, offset))
         nodes = [
             replace(
                 node,
@@ -172,10 +232,11 @@ def _check_presence(container: Container, needed: dict[bytes, bool]) -> None:
             )
 
 
-def _read_dense(container: Container, skeleton: Skeleton) -> dict[str, DenseWeight]:
+def _read_dense(container: Container, skeleton: Skeleton, sink: WeightSink) -> None:
     section = container.sections[b"RAWF"]
-    infos = {name: info for name, info in skeleton.weights.items() if info.dense}
-    total = 4 * sum(info.size for info in infos.values())
+    nodes = [n for n in skeleton.graph.nodes if n.name in skeleton.weights]
+    infos = [(n, skeleton.weights[n.name]) for n in nodes if skeleton.weights[n.name].dense]
+    total = 4 * sum(info.size for _, info in infos)
     if section.length != total:
         raise defect(
             CorruptSectionError,
@@ -185,23 +246,20 @@ def _read_dense(container: Container, skeleton: Skeleton) -> dict[str, DenseWeig
             expected=f"{total} bytes",
             found=section.length,
         )
-    values = np.frombuffer(container.section(b"RAWF"), "<f4").astype(np.float32)
-    weights: dict[str, DenseWeight] = {}
+    values = np.frombuffer(container.section(b"RAWF"), "<f4")
     at = 0
-    for name, info in infos.items():
-        weights[name] = DenseWeight(values[at : at + info.size].reshape(info.shape))
-        nonzero = count_nonzero_slices(weights[name])
+    for node, info in infos:
+        nonzero = sink.dense(node, values[at : at + info.size].reshape(info.shape))
         if nonzero != info.nonzero:
             raise defect(
                 CorruptSectionError,
                 container.path,
-                f"RAWF, layer {name!r}",
+                f"RAWF, layer {node.name!r}",
                 section.offset + 4 * at,
                 expected=f"{info.nonzero} nonzero slices",
                 found=nonzero,
             )
         at += info.size
-    return weights
 
 
 def _floats(graph: Graph, node: Node) -> list[tuple[str, np.ndarray]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,13 +45,27 @@ class SideVector:
     live: Mask | None = None
 
 
-def side_vectors(nodes: Sequence[Node]) -> list[SideVector]:
-    """All scales and biases of the nodes, in file order; the latents must be there."""
+def live_filters(node: Node) -> Mask | None:
+    """Which filters of a node's latent weight are not all zero; None for other weights."""
+    if isinstance(node.weight, LatentWeight):
+        return _core.live_filters(node.weight.latents)
+    return None
+
+
+def side_vectors(
+    nodes: Sequence[Node], live_of: Callable[[Node], Mask | None] = live_filters
+) -> list[SideVector]:
+    """All scales and biases of the nodes, in file order.
+
+    Args:
+        nodes: The nodes.
+        live_of: Tells which filters of a node's weight are not all zero.
+    """
     found: list[SideVector] = []
     for node in nodes:
-        live: Mask | None = None
-        if isinstance(node.weight, LatentWeight):
-            live = _core.live_filters(node.weight.latents)
+        if node.scale is None and node.bias is None:
+            continue
+        live = live_of(node)
         if node.scale is not None:
             found.append(SideVector(node.scale, _SCALE, live))
         if node.bias is not None:

@@ -80,7 +80,7 @@ def infer_shapes(graph: Graph) -> dict[str, Shape]:
                 f"found {len(node.inputs)}"
             )
         _check_weights(graph, node)
-        shapes[node.name] = _output_shape(node, [shapes[name] for name in node.inputs])
+        shapes[node.name] = output_shape(node, [shapes[name] for name in node.inputs])
     if not graph.outputs:
         raise GraphError("the graph has no output")
     for name in graph.outputs:
@@ -98,7 +98,12 @@ def _expect(node: Node, shape: Shape, expected: str, ok: bool) -> None:
         raise GraphError(f"node {node.name!r}: {_kind(node)} takes {expected}, found shape {shape}")
 
 
-def _output_shape(node: Node, inputs: list[Shape]) -> Shape:
+def output_shape(node: Node, inputs: list[Shape]) -> Shape:
+    """Shape that a node yields from inputs of these shapes, whatever its weight.
+
+    Raises:
+        GraphError: The operator cannot take them.
+    """
     op, shape = node.op, inputs[0]
     match op:
         case Conv2d():

@@ -11,7 +11,18 @@ from numpy.typing import NDArray
 from lilnetx import __version__
 from lilnetx.errors import UsageError
 from lilnetx.format.layout import MAX_SLICE_LENGTH
-from lilnetx.graph.ir import Conv2d, Decoder, Graph, LatentWeight, Linear, Node, Op, Shape
+from lilnetx.graph.ir import (
+    Activation,
+    Add,
+    Conv2d,
+    Decoder,
+    Graph,
+    LatentWeight,
+    Linear,
+    Node,
+    Op,
+    Shape,
+)
 from lilnetx.graph.shapes import infer_shapes
 from lilnetx.graph.weights import decode_slices, is_pointwise, latent_shape
 from lilnetx.graph.zoo import ARCHITECTURES
@@ -37,12 +48,15 @@ def synth(
 ) -> Graph:
     """A network of random latents with an exact share of nonzero slices.
 
-    Every convolution but the first has ``round(density * slices)`` nonzero slices, at random places
-    of the layer; the first convolution and the last linear layer have no zero slice. Scales follow
-    the weights that are there, so activations stay of order 1 through the network.
+    Convolutions and linear layers have ``round(density * slices)`` nonzero slices, at random places
+    of the layer. Three kinds have no zero slice: the first convolution; the last linear layer; and
+    depthwise convolutions, in which a filter is a single slice, so that a zero one would take the
+    whole channel out of the network. Scales follow the weights that are there, so activations stay
+    of order 1 through the network.
 
     Args:
-        architecture: ``"resnet50"``, ``"resnet18"`` (ImageNet form) or ``"resnet20"`` (CIFAR form).
+        architecture: ``"resnet50"``, ``"resnet18"``, ``"vgg16_bn"``, ``"mobilenet_v2"`` (ImageNet
+            form) or ``"resnet20"`` (CIFAR form).
         density: Share of nonzero slices, 0 to 1.
         slice_1x1: Input channels of a slice of 1×1 convolutions and linear layers.
         seed: Of the random numbers; the same seed gives the same network.
@@ -68,16 +82,22 @@ def synth(
     graph = build() if input_shape is None else build(input_shape)
     rng = np.random.default_rng(seed)
     branch_ends = {node.inputs[0] for node in graph.nodes if node.name.endswith(".add")}
+    weighted = [node.name for node in graph.nodes if isinstance(node.op, Conv2d | Linear)]
     decoders: dict[str, Decoder] = {}
+    rectified: dict[str, bool] = {}  # whether an activation has been, since the last convolution
     nodes = []
     for node in graph.nodes:
         if isinstance(node.op, Conv2d | Linear):
-            dense = isinstance(node.op, Linear) or node.inputs == (graph.input_name,)
+            ends = node.name in (weighted[0], weighted[-1])
+            depthwise = isinstance(node.op, Conv2d) and node.op.groups == node.op.in_channels > 1
             decoder = _decoder(node.op, slice_1x1, decoders, rng)
-            latents = _latents(node.op, decoder, 1.0 if dense else density, rng)
+            latents = _latents(node.op, decoder, 1.0 if ends or depthwise else density, rng)
             gain = _BRANCH_GAIN if node.name in branch_ends else 1.0
-            first = node.inputs == (graph.input_name,)
-            node = _with_weights(node, latents, decoder, gain, 1.0 if first else 0.5, rng)
+            power = 0.5 if rectified.get(node.inputs[0], False) else 1.0
+            node = _with_weights(node, latents, decoder, gain, power, rng)
+        rectified[node.name] = isinstance(node.op, Activation) or (
+            not isinstance(node.op, Conv2d | Linear | Add) and rectified.get(node.inputs[0], False)
+        )
         nodes.append(node)
     meta = {
         "architecture": architecture,
@@ -91,6 +111,26 @@ def synth(
     )
     infer_shapes(graph)
     return graph
+
+
+def synth_node(
+    node: Node, density: float, slice_1x1: int, rng: np.random.Generator
+) -> tuple[Node, Decoder]:
+    """One convolution or linear layer with such weights, for inputs of variance 1.
+
+    Args:
+        node: The layer; what it has of weights is replaced.
+        density: Share of nonzero slices, 0 to 1.
+        slice_1x1: Input channels of a slice of 1×1 convolutions and linear layers.
+        rng: Source of the random numbers.
+
+    Returns:
+        The layer, and the decoder that its weight names.
+    """
+    assert isinstance(node.op, Conv2d | Linear)
+    decoder = _decoder(node.op, slice_1x1, {}, rng)
+    latents = _latents(node.op, decoder, density, rng)
+    return _with_weights(node, latents, decoder, 1.0, 1.0, rng), decoder
 
 
 def _decoder(
@@ -163,4 +203,4 @@ def _with_weights(
     )
 
 
-__all__ = ["synth"]
+__all__ = ["synth", "synth_node"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,28 +26,39 @@ from lilnetx.graph.ir import (
     Silu,
     Softmax,
 )
-from lilnetx.runtime.packed import PackedSlices
 from lilnetx.runtime.plan import Plan, PlanStep
 
 
-def build_network(plan: Plan, packed: Mapping[str, PackedSlices], threads: int) -> _core.Network:
+def build_network(
+    plan: Plan, weights: MutableMapping[str, _core.PackedWeight], threads: int
+) -> _core.Network:
     """Makes the executor of a plan, with its memory and its threads.
 
     Args:
         plan: The plan.
-        packed: Packed weight of each weighted node, by name; the executor keeps copies.
+        weights: Packed weight of each weighted node, by name. Each is taken out when the executor
+            has it in the layout of its kernel, so that memory holds one of both.
         threads: Threads that share the work.
     """
     network = _core.Network(plan.isa, threads, plan.arena_floats)
     for step in plan.steps:
-        _add_step(network, plan, step, packed)
+        add_step(network, plan, step, weights)
     network.prepare()
     return network
 
 
-def _add_step(
-    network: _core.Network, plan: Plan, step: PlanStep, packed: Mapping[str, PackedSlices]
+def add_step(
+    network: _core.Network,
+    plan: Plan,
+    step: PlanStep,
+    weights: MutableMapping[str, _core.PackedWeight],
 ) -> None:
+    """Adds one step of a plan to an executor, and takes its weight out of ``weights``.
+
+    Raises:
+        ValueError: The kernel has no such tile, or cannot do the operation.
+        UnsupportedOperatorError: There is no kernel for the operation.
+    """
     images = [plan.images[name].as_tuple() for name in step.inputs]
     output = plan.images[step.output].as_tuple()
     node = step.node
@@ -61,7 +72,6 @@ def _add_step(
         case Conv2d() as op:
             choice = step.choice
             assert choice is not None
-            weight = packed[node.name]
             network.add_conv(
                 input=images[0],
                 output=output,
@@ -74,20 +84,15 @@ def _add_step(
                 activation=step.activation,
                 residual=images[-1] if step.residual else None,
                 bias=_bias(node, op.out_channels),
-                slice_shape=weight.shape.as_tuple(),
-                filter_ptr=weight.filter_ptr,
-                channel=weight.channel,
-                values=weight.values,
+                weight=weights.pop(node.name),
+                scale=node.scale,
             )
         case Linear() as op:
-            weight = packed[node.name]
             network.add_linear(
                 input=images[0],
                 output=output,
-                slice_shape=weight.shape.as_tuple(),
-                filter_ptr=weight.filter_ptr,
-                channel=weight.channel,
-                values=weight.values,
+                weight=weights.pop(node.name),
+                scale=node.scale,
                 bias=_bias(node, op.out_features),
                 activation=step.activation,
                 dense=step.dense,

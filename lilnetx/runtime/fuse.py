@@ -19,6 +19,7 @@ from lilnetx.graph.ir import (
     Sigmoid,
     Silu,
 )
+from lilnetx.graph.live import live_nodes
 
 # Names of the activations in the extension and in the names of kernels.
 ACTIVATIONS: dict[type[Op], str] = {
@@ -77,17 +78,6 @@ def fuse(graph: Graph) -> list[FusedNode]:
         ready.add(step.output)
         steps.append(step)
     return steps
-
-
-def live_nodes(graph: Graph) -> list[Node]:
-    """Nodes that some output depends on, in order."""
-    wanted = set(graph.outputs)
-    live = []
-    for node in reversed(graph.nodes):
-        if node.name in wanted:
-            wanted.update(node.inputs)
-            live.append(node)
-    return live[::-1]
 
 
 def _extend(

@@ -1,4 +1,4 @@
-"""Packed slices: the nonzero slices of a weight tensor, the same for every backend."""
+"""Packed weights: the nonzero slices of each weight tensor, from which every backend starts."""
 
 from __future__ import annotations
 
@@ -10,44 +10,13 @@ from numpy.typing import NDArray
 from lilnetx import _core
 from lilnetx.errors import GraphError
 from lilnetx.graph.ir import Conv2d, Graph, LatentWeight, Linear, Node
-from lilnetx.graph.weights import is_pointwise, weight_shape
-
-
-@dataclass(frozen=True)
-class SliceShape:
-    """How a weight tensor is cut into slices.
-
-    Attributes:
-        filters: F.
-        slices: Slices of each filter.
-        length: Weights in a slice.
-        channels_per_slice: 1 for K×K kernels, the slice length for pointwise ones.
-        groups: Of the convolution.
-        channels: Input channels, all groups together.
-    """
-
-    filters: int
-    slices: int
-    length: int
-    channels_per_slice: int
-    groups: int
-    channels: int
-
-    def as_tuple(self) -> tuple[int, int, int, int, int, int]:
-        """As the extension takes it."""
-        return (
-            self.filters,
-            self.slices,
-            self.length,
-            self.channels_per_slice,
-            self.groups,
-            self.channels,
-        )
+from lilnetx.graph.slices import SliceShape, dense_slice_length, slice_shape
+from lilnetx.graph.weights import weight_shape
 
 
 @dataclass(frozen=True)
 class PackedSlices:
-    """Slices that are not zero, by filter and by channel within a filter.
+    """Decoded slices that are not zero, by filter and by channel within a filter.
 
     Attributes:
         filter_ptr: uint32, shape ``(F + 1,)``; slices of filter f are ``filter_ptr[f]`` up to
@@ -70,57 +39,60 @@ class PackedSlices:
         return len(self.channel) / (self.shape.filters * self.shape.slices)
 
 
-def pack_node(graph: Graph, node: Node) -> PackedSlices:
-    """Decodes and packs the weight of a convolution or linear node.
-
-    Equal, bit for bit, to :func:`lilnetx.graph.weights.dense_weight` with the zero slices left out.
+def pack_weight(graph: Graph, node: Node) -> _core.PackedWeight:
+    """Packs the weight of a convolution or linear node, without its scale.
 
     Raises:
-        GraphError: The node has no weight, or its shape is not what the operator needs.
+        GraphError: The node has no weight, its shape is not what the operator needs, or its
+            latents are beyond int16.
     """
     op = node.op
     if not isinstance(op, Conv2d | Linear) or node.weight is None:
         raise GraphError(f"node {node.name!r} has no weight")
-    groups = op.groups if isinstance(op, Conv2d) else 1
-    channels = op.in_channels if isinstance(op, Conv2d) else op.in_features
     if isinstance(node.weight, LatentWeight):
         latents = node.weight.latents
         decoder = graph.decoders[node.weight.decoder]
-        shape = _slice_shape(node, latents.shape, channels, groups)
-        ptr, channel, values = _core.pack_latents(
-            latents,
-            decoder.matrix,
-            decoder.exponent,
-            node.scale,
-            shape.channels_per_slice,
-            groups,
-            channels,
-        )
-    else:
-        dense = node.weight.values
-        if dense.shape != weight_shape(op):
-            raise GraphError(
-                f"node {node.name!r}: weight is {dense.shape}, its operator needs "
-                f"{weight_shape(op)}"
-            )
-        length = 1 if is_pointwise(op) else dense.shape[2] * dense.shape[3]
-        slices = dense.reshape(dense.shape[0], -1, length)
-        shape = _slice_shape(node, slices.shape, channels, groups)
-        ptr, channel, values = _core.pack_dense(slices, node.scale, 1, groups, channels)
-    index = channel.astype(np.uint16) if channels <= 1 << 16 else channel
-    return PackedSlices(ptr, index, values.reshape(-1, shape.length), shape)
+        shape = slice_shape(op, decoder.matrix.shape[0])
+        _require_shape(node, latents.shape, (shape.filters, shape.slices, shape.length))
+        try:
+            return _core.pack_latents(shape.as_tuple(), latents, decoder.matrix, decoder.exponent)
+        except ValueError as error:
+            raise GraphError(f"node {node.name!r}: {error}") from error
+    dense = node.weight.values
+    _require_shape(node, dense.shape, weight_shape(op))
+    shape = slice_shape(op, dense_slice_length(op))
+    slices = dense.reshape(shape.filters, shape.slices, shape.length)
+    return _core.pack_dense(shape.as_tuple(), slices)
 
 
-def _slice_shape(node: Node, slices: tuple[int, ...], channels: int, groups: int) -> SliceShape:
-    op = node.op
-    assert isinstance(op, Conv2d | Linear)
-    filters, count, length = slices
-    wanted = weight_shape(op)
-    pointwise = is_pointwise(op)
-    expected = -(-wanted[1] // length) if pointwise else wanted[1]
-    taps = 1 if pointwise else wanted[2] * wanted[3]
-    if filters != wanted[0] or count != expected or (not pointwise and length != taps):
-        raise GraphError(
-            f"node {node.name!r}: slices have shape {slices}, its operator needs a weight {wanted}"
-        )
-    return SliceShape(filters, count, length, length if pointwise else 1, groups, channels)
+def pack_graph(graph: Graph) -> dict[str, _core.PackedWeight]:
+    """The packed weights of all nodes that have one, by name; see :func:`pack_weight`."""
+    return {node.name: pack_weight(graph, node) for node in graph.nodes if node.weight is not None}
+
+
+def unpack_slices(weight: _core.PackedWeight, scale: NDArray[np.float32] | None) -> PackedSlices:
+    """Decodes a packed weight.
+
+    Equal, bit for bit, to :func:`lilnetx.graph.weights.dense_weight` with the zero slices left out.
+
+    Args:
+        weight: The packed weight.
+        scale: float32, shape ``(F,)``, or None for ones.
+    """
+    shape = SliceShape(*weight.shape)
+    filter_ptr, channel, values = weight.unpack(scale)
+    index = channel.astype(np.uint16) if shape.channels <= 1 << 16 else channel
+    return PackedSlices(filter_ptr, index, values.reshape(-1, shape.length), shape)
+
+
+def computed_density(weight: _core.PackedWeight, scale: NDArray[np.float32] | None) -> float:
+    """Share of weights that are computed: in nonzero slices, or not zero for pointwise layers."""
+    shape = SliceShape(*weight.shape)
+    taps = 1 if shape.pointwise else shape.length
+    total = shape.filters * (shape.channels // shape.groups) * taps
+    return weight.computed_weights(scale) / total
+
+
+def _require_shape(node: Node, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if found != expected:
+        raise GraphError(f"node {node.name!r}: weight is {found}, its operator needs {expected}")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-import numpy as np
-
+from lilnetx import _core
 from lilnetx.errors import UnsupportedOperatorError
+from lilnetx.graph.dead_channels import Removal
 from lilnetx.graph.ir import (
     Add,
     AvgPool2d,
@@ -31,7 +31,7 @@ from lilnetx.graph.shapes import infer_shapes
 from lilnetx.runtime.arena import place
 from lilnetx.runtime.fuse import FusedNode, fuse
 from lilnetx.runtime.layout import Image, PlaneLayout, plane_layouts
-from lilnetx.runtime.packed import PackedSlices, pack_node
+from lilnetx.runtime.packed import computed_density, pack_graph
 from lilnetx.runtime.registry import Choice, Problem, choose_kernel
 
 # A sparse linear layer spends about a cycle on a weight; a dense one streams eight from the cache.
@@ -56,6 +56,8 @@ class PlanStep:
         activation: Name of the function applied to the result, or ``"none"``.
         choice: Kernel and tile of a convolution.
         dense: Whether a linear layer multiplies zeros too.
+        fused: What is fused into the kernel's end, as its name says it.
+        problem: What the choice of a convolution's kernel depended on.
     """
 
     name: str
@@ -71,6 +73,8 @@ class PlanStep:
     activation: str = "none"
     choice: Choice | None = None
     dense: bool = False
+    fused: str = ""
+    problem: Problem | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -82,12 +86,14 @@ class Plan:
         steps: In order.
         images: Place of every value in the arena.
         arena_floats: Size of the arena of one image, in floats.
+        removal: What was removed from the network before it was planned, or None.
     """
 
     isa: str
     steps: tuple[PlanStep, ...]
     images: Mapping[str, Image]
     arena_floats: int
+    removal: Removal | None = None
 
     def __str__(self) -> str:
         """A table, one row a step."""
@@ -104,18 +110,29 @@ class Plan:
         ]
         size = self.arena_floats * 4 / 2**20
         lines.append(f"isa {self.isa}, {len(self.steps)} steps, activations {size:.2f} MiB")
+        if self.removal and (self.removal.removed_channels or self.removal.removed_weights):
+            gone = self.removal
+            lines.append(
+                f"without {gone.removed_channels} of {gone.channels} channels, and "
+                f"{gone.removed_weights} weights, that change nothing"
+            )
         return "\n".join(lines)
 
 
-def make_plan(graph: Graph, isa: str) -> tuple[Plan, dict[str, PackedSlices]]:
-    """Plans a network.
+def make_plan(
+    graph: Graph,
+    isa: str,
+    weights: Mapping[str, _core.PackedWeight] | None = None,
+    removal: Removal | None = None,
+) -> Plan:
+    """Plans a network as it is.
 
     Args:
-        graph: The network.
+        graph: The network. Of its weights only the shapes count.
         isa: Name of an available instruction set.
-
-    Returns:
-        The plan, and the packed weight of each weighted node by the node's name.
+        weights: The packed weight of each weighted node by the node's name; None to pack the
+            graph's own.
+        removal: What was removed from the network before, for the record.
 
     Raises:
         GraphError: The graph contradicts itself.
@@ -125,11 +142,8 @@ def make_plan(graph: Graph, isa: str) -> tuple[Plan, dict[str, PackedSlices]]:
     fused = fuse(graph)
     layouts = plane_layouts(fused, shapes)
     images, arena_floats = place(fused, shapes, layouts, graph.input_name, graph.outputs)
-    packed = {
-        step.node.name: pack_node(graph, step.node)
-        for step in fused
-        if step.node.weight is not None
-    }
+    if weights is None:
+        weights = pack_graph(graph)
     steps = [
         PlanStep(
             graph.input_name,
@@ -142,7 +156,7 @@ def make_plan(graph: Graph, isa: str) -> tuple[Plan, dict[str, PackedSlices]]:
             graph.input_name,
         )
     ]
-    steps += [_plan_step(step, shapes, layouts, packed, isa) for step in fused]
+    steps += [_plan_step(step, shapes, layouts, weights, isa) for step in fused]
     for name in graph.outputs:
         steps.append(
             PlanStep(
@@ -156,14 +170,14 @@ def make_plan(graph: Graph, isa: str) -> tuple[Plan, dict[str, PackedSlices]]:
                 name,
             )
         )
-    return Plan(isa, tuple(steps), images, arena_floats), packed
+    return Plan(isa, tuple(steps), images, arena_floats, removal)
 
 
 def _plan_step(
     step: FusedNode,
     shapes: Mapping[str, Shape],
     layouts: Mapping[tuple[int, int], PlaneLayout],
-    packed: Mapping[str, PackedSlices],
+    weights: Mapping[str, _core.PackedWeight],
     isa: str,
 ) -> PlanStep:
     op = step.node.op
@@ -171,10 +185,11 @@ def _plan_step(
     fused = ("_add" if step.residual else "") + suffix
     density: float | None = None
     choice: Choice | None = None
+    problem: Problem | None = None
     dense = False
     match op:
         case Conv2d():
-            density = weight_density(packed[step.node.name])
+            density = computed_density(weights[step.node.name], step.node.scale)
             problem = Problem(
                 op,
                 layouts[shapes[step.inputs[0]][1], shapes[step.inputs[0]][2]],
@@ -183,18 +198,11 @@ def _plan_step(
                 isa,
             )
             choice = choose_kernel(problem)
-            stem, reason = f"{choice.label}{fused}_{choice.shape}", choice.reason
-            if choice.staged:
-                reason += "; input rearranged first"
+            stem, reason = _conv_stem(choice, fused), _conv_reason(choice)
         case Linear():
-            density = weight_density(packed[step.node.name])
+            density = computed_density(weights[step.node.name], step.node.scale)
             dense = density > _SPARSE_LINEAR
-            stem = f"{'linear' if dense else 'splinear'}{fused}"
-            reason = (
-                f"{density:.0%} of the weights left: dense rows stream faster"
-                if dense
-                else f"{density:.1%} of the weights left: only those are read"
-            )
+            stem, reason = _linear_stem(dense, fused), _linear_reason(dense, density)
         case MaxPool2d() | AvgPool2d():
             kind = "maxpool" if isinstance(op, MaxPool2d) else "avgpool"
             stem = f"{kind}{op.kernel[0]}x{op.kernel[1]}s{op.stride[0]}"
@@ -227,16 +235,44 @@ def _plan_step(
         step.activation,
         choice,
         dense,
+        fused,
+        problem,
     )
 
 
-def weight_density(packed: PackedSlices) -> float:
-    """Share of weights that are computed: in nonzero slices, or not zero for pointwise layers."""
-    shape = packed.shape
-    if shape.channels_per_slice == 1 and shape.length > 1:
-        return packed.density
-    real = shape.filters * (shape.channels // shape.groups)
-    return min(1.0, int(np.count_nonzero(packed.values)) / real)
+def with_choice(step: PlanStep, choice: Choice) -> PlanStep:
+    """A convolution's step with another kernel or tile."""
+    kernel = f"lnx_f32_{_conv_stem(choice, step.fused)}__{_isa_of(step)}"
+    return replace(step, choice=choice, kernel=kernel, reason=_conv_reason(choice))
+
+
+def with_dense(step: PlanStep, dense: bool) -> PlanStep:
+    """A linear layer's step that multiplies zeros too, or does not."""
+    assert step.density is not None
+    kernel = f"lnx_f32_{_linear_stem(dense, step.fused)}__{_isa_of(step)}"
+    return replace(step, dense=dense, kernel=kernel, reason=_linear_reason(dense, step.density))
+
+
+def _isa_of(step: PlanStep) -> str:
+    return step.kernel.rpartition("__")[2]
+
+
+def _conv_stem(choice: Choice, fused: str) -> str:
+    return f"{choice.label}{fused}_{choice.shape}"
+
+
+def _conv_reason(choice: Choice) -> str:
+    return choice.reason + ("; input rearranged first" if choice.staged else "")
+
+
+def _linear_stem(dense: bool, fused: str) -> str:
+    return f"{'linear' if dense else 'splinear'}{fused}"
+
+
+def _linear_reason(dense: bool, density: float) -> str:
+    if dense:
+        return f"{density:.0%} of the weights left: dense rows stream faster"
+    return f"{density:.1%} of the weights left: only those are read"
 
 
 def _shape_text(shape: Shape) -> str:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lilnetx import _core
 from lilnetx.errors import InputError
+from lilnetx.graph.dead_channels import remove_dead_channels
 from lilnetx.graph.ir import Graph, Shape
 from lilnetx.graph.shapes import infer_shapes
 from lilnetx.runtime.build import build_network
 from lilnetx.runtime.isa import choose_isa
+from lilnetx.runtime.packed import pack_graph
 from lilnetx.runtime.plan import Plan, make_plan
+from lilnetx.runtime.tuning import refine_plan
+from lilnetx.runtime.tuning_cache import TuningCache
 
 Array = NDArray[np.float32]
 
@@ -41,10 +47,10 @@ class ProfileRow:
 class Session:
     """A network, planned once and ready to run.
 
-    Loading decodes and packs the weights and allocates the memory for one image; :meth:`run` then
-    allocates only its outputs (and, at the first batch of at least as many images as threads, the
-    memory that lets each thread take whole images). A session may be used from several threads; its
-    runs follow each other.
+    Loading decodes the weights straight into the layouts of the kernels, without a dense copy of
+    the network, and allocates the memory for one image; :meth:`run` then allocates only its outputs
+    (and, at the first batch of at least as many images as threads, the memory that lets each thread
+    take whole images). A session may be used from several threads; its runs follow each other.
 
     Sessions of one process share their threads: for each thread count there are as many teams as
     runs were ever under way at once. In a forked process, an inherited session runs on the calling
@@ -55,12 +61,16 @@ class Session:
         threads: Threads to use; None for as many as the process may use.
         isa: ``"avx512"``, ``"avx2"``, ``"neon"`` or ``"portable"``; None for the environment's
             ``LILNETX_ISA``, or else the best that this machine has.
+        tune: How kernels and tiles are chosen. False: by rules alone. True: the candidates for each
+            layer are timed now, for a second or so, and the best are remembered in the user's cache
+            folder (``XDG_CACHE_HOME``, or else ``~/.cache``). ``"cache"``: as remembered, by rules
+            what is not. Sums may be rounded otherwise by other kernels.
 
     Raises:
         IsaError: The instruction set is unknown, or this machine lacks it.
         LnxFormatError: The file cannot be read (see its subclasses).
         GraphError: The graph contradicts itself.
-        InputError: ``threads`` is below 1.
+        InputError: ``threads`` is below 1, or ``tune`` is something else.
     """
 
     def __init__(
@@ -69,27 +79,56 @@ class Session:
         *,
         threads: int | None = None,
         isa: str | None = None,
+        tune: bool | Literal["cache"] = "cache",
     ) -> None:
         self._isa = choose_isa(isa)
         if threads is None:
             threads = available_threads()
         if threads < 1:
             raise InputError(f"threads={threads}: expected at least 1")
+        if tune not in (True, False, "cache"):
+            raise InputError(f"tune={tune!r}: expected True, False or 'cache'")
         self._threads = threads
+        self._graph: Graph | None = None
+        graph, weights = self._open(source)
+        shapes = infer_shapes(graph)
+        self._input_shape = tuple(graph.input_shape)
+        self._output_shapes = tuple(shapes[name] for name in graph.outputs)
+        graph, weights, removal = remove_dead_channels(graph, shapes, weights)
+        plan = make_plan(graph, self._isa, weights, removal)
+        if tune:
+            plan = refine_plan(plan, weights, threads, TuningCache(), measure=tune is True)
+        self._plan = plan
+        self._network = build_network(self._plan, weights, threads)
+
+    def _open(
+        self, source: str | os.PathLike[str] | Graph
+    ) -> tuple[Graph, dict[str, _core.PackedWeight]]:
+        """A graph, of whose weights only the shapes count, and the weights."""
         if isinstance(source, Graph):
             self._graph = source
-        else:
-            from lilnetx.format import read_lnx
+            infer_shapes(source)
+            return source, pack_graph(source)
+        from lilnetx.format.reader import read_packed
 
-            self._graph = read_lnx(Path(source))
-        shapes = infer_shapes(self._graph)
-        self._output_shapes = tuple(shapes[name] for name in self._graph.outputs)
-        self._plan, packed = make_plan(self._graph, self._isa)
-        self._network = build_network(self._plan, packed, threads)
+        # The folder may change before the graph is asked for.
+        self._path = Path(source).absolute()
+        network = read_packed(Path(source), threads=self._threads)
+        self._header = network.header
+        return network.graph, network.weights
 
     @property
     def graph(self) -> Graph:
-        """The network."""
+        """The network. That of a file is read again, when it is first asked for.
+
+        Raises:
+            FileChangedError: The file has changed since the session was made.
+            LnxFormatError: The file can no longer be read.
+        """
+        if self._graph is None:
+            from lilnetx.format.reader import read_same
+
+            self._graph = read_same(self._path, self._header)
         return self._graph
 
     @property
@@ -110,12 +149,22 @@ class Session:
     @property
     def input_shape(self) -> Shape:
         """Shape of one input image, without the batch."""
-        return tuple(self._graph.input_shape)
+        return self._input_shape
 
     @property
     def output_shapes(self) -> tuple[Shape, ...]:
         """Shape of each output, without the batch."""
         return self._output_shapes
+
+    @property
+    def weight_bytes(self) -> int:
+        """Memory of the weights in the layouts of their kernels, in bytes."""
+        return self._network.weight_bytes()
+
+    @property
+    def arena_bytes(self) -> int:
+        """Memory of the activations of one image, in bytes."""
+        return self._network.arena_bytes()
 
     def run(self, x: Array) -> Array | tuple[Array, ...]:
         """Runs the network.

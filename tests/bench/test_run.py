@@ -90,6 +90,9 @@ def test_layers_cover_the_network(report, synthetic_lnx):
         row = rows[name]
         assert row.density == pytest.approx(layer.density)
         assert row.gflops == pytest.approx(2 * 2 * layer.macs / (row.ms * 1e6))
+        assert row.useful_gflops == pytest.approx(2 * 2 * layer.macs_left / (row.ms * 1e6))
+    assert all(row.reason for row in report.layers)
+    assert rows["layer1.0.conv1"].reason in format_report(report)
 
 
 def test_every_table_says_that_weights_are_synthetic(report):
@@ -127,6 +130,17 @@ def test_a_wrong_contender_is_not_timed(factor, synthetic_lnx, monkeypatch):
     monkeypatch.setattr(run, "make_contender", make)
     with pytest.raises(WrongResultError, match="openvino"):
         run_benchmark(synthetic_lnx, dataclasses.replace(QUICK, against=("openvino",)))
+
+
+def test_reasons_and_measurements_are_shown(synthetic_lnx, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    tuned = run_benchmark(synthetic_lnx, dataclasses.replace(QUICK, tune=True))
+    assert all(layer.reason for layer in tuned.layers)
+    measured = [layer for layer in tuned.layers if "measured: " in layer.reason]
+    assert {layer.name for layer in tuned.layers if layer.density} <= {m.name for m in measured}
+    assert all(layer.reason in format_report(tuned) for layer in measured)
+    by_rule = run_benchmark(synthetic_lnx, dataclasses.replace(QUICK, tune=False))
+    assert not any("measured" in layer.reason for layer in by_rule.layers)
 
 
 def test_the_shipped_model_is_the_default():

@@ -85,3 +85,8 @@ def test_a_short_call_is_preceded_by_an_untimed_one(clock):
 def test_rests_come_before_each_measurement(clock):
     alternate({"a": clock.contender("a", 5.0)}, seconds=0.0, rest_ms=10.0)
     assert clock.slept == pytest.approx(20 * 0.010)
+
+
+def test_long_calls_are_warmed_up_once(clock):
+    alternate({"a": clock.contender("a", 900.0)}, seconds=0.0, min_rounds=4)
+    assert len(clock.order) == 1 + 1 + 4  # warm-up, trial, rounds

@@ -9,6 +9,7 @@ namespace lnx_test {
 
 std::string check_latents(CaseReader& reader);
 std::string check_integers(CaseReader& reader);
+std::string check_weight(CaseReader& reader);
 std::string check_network(CaseReader& reader);
 
 // One line for each instruction set: its name and the numbers of IsaTraits.

@@ -41,12 +41,13 @@ lnx::SliceShape read_slice_shape(CaseReader& r) {
   return shape;
 }
 
-lnx::PackedSlices read_slices(CaseReader& r) {
-  lnx::PackedSlices slices;
-  slices.filter_ptr = r.integers<uint32_t>();
-  slices.channel = r.integers<uint32_t>();
-  slices.values = r.reals();
-  return slices;
+// Floats, already scaled, in a tensor of the shape before them.
+lnx::PackedWeight read_weight(CaseReader& r) {
+  const lnx::SliceShape shape = read_slice_shape(r);
+  const std::vector<float> values = r.reals();
+  if (static_cast<int64_t>(values.size()) != shape.filters * shape.slices * shape.length)
+    throw std::runtime_error("a weight of another size");
+  return {shape, values.data()};
 }
 
 lnx::ConvSpec read_conv(CaseReader& r) {
@@ -76,17 +77,16 @@ void add_step(const std::string& call, CaseReader& r, const std::vector<lnx::Net
     on_all([&](lnx::Network& n) { n.add_input(to); });
   } else if (call == "add_conv") {
     const lnx::ConvSpec spec = read_conv(r);
-    const lnx::SliceShape shape = read_slice_shape(r);
-    const lnx::PackedSlices slices = read_slices(r);
-    on_all([&](lnx::Network& n) { n.add_conv(spec, shape, slices); });
+    const lnx::PackedWeight weight = read_weight(r);
+    on_all([&](lnx::Network& n) { n.add_conv(spec, weight, nullptr); });
   } else if (call == "add_linear") {
     const lnx::Image in = read_image(r), out = read_image(r);
-    const lnx::SliceShape shape = read_slice_shape(r);
-    const lnx::PackedSlices slices = read_slices(r);
+    const lnx::PackedWeight weight = read_weight(r);
     const std::vector<float> bias = r.reals();
     const lnx::Activation activation = lnx::activation_from_name(r.text());
     const bool dense = r.integer() != 0;
-    on_all([&](lnx::Network& n) { n.add_linear(in, out, shape, slices, bias, activation, dense); });
+    on_all(
+        [&](lnx::Network& n) { n.add_linear(in, out, weight, nullptr, bias, activation, dense); });
   } else if (call == "add_pool") {
     lnx::PoolSpec spec{};
     spec.in = read_image(r);
@@ -183,6 +183,23 @@ std::string check_network(CaseReader& reader) {
   for (const Outputs& result : results)
     if (result != first) return "calls from several threads: other values";
   return "";
+}
+
+std::string check_weight(CaseReader& reader) {
+  const lnx::SliceShape shape = read_slice_shape(reader);
+  const std::vector<int32_t> latents = reader.integers<int32_t>();
+  lnx::SliceDecoder decoder{reader.integers<int32_t>(), 0};
+  decoder.exponent = static_cast<int>(reader.integer());
+  const std::vector<float> scale = reader.reals();
+  const std::vector<uint32_t> filter_ptr = reader.integers<uint32_t>();
+  const std::vector<uint32_t> channel = reader.integers<uint32_t>();
+  const std::vector<float> values = reader.reals();
+  const lnx::PackedWeight weight(shape, latents.data(),
+                                 std::make_shared<lnx::SliceDecoder>(decoder));
+  lnx::PackedSlices slices;
+  weight.unpack(0, shape.filters, scale.data(), slices);
+  if (slices.filter_ptr != filter_ptr || slices.channel != channel) return "other slices";
+  return slices.values == values ? "" : "other values";
 }
 
 void print_traits() {

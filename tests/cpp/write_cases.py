@@ -34,7 +34,9 @@ from lilnetx.format import read_lnx, write_lnx
 from lilnetx.graph.ir import Graph, Node, Softmax
 from lilnetx.packing.synth import synth
 from lilnetx.reference import run
+from lilnetx.runtime import registry
 from lilnetx.runtime.build import build_network
+from lilnetx.runtime.packed import pack_graph, unpack_slices
 from lilnetx.runtime.plan import make_plan
 
 BATCH = 2  # fewer than the program's threads, so that they share layers; twice that is more
@@ -79,6 +81,17 @@ class Writer:
             self.integer(value)
 
 
+def dense_slices(weight: _core.PackedWeight, scale: np.ndarray | None) -> np.ndarray:
+    """A packed weight as float32 (F, S, n), scaled."""
+    packed = unpack_slices(weight, scale)
+    s = packed.shape
+    dense = np.zeros((s.filters, s.slices, s.length), np.float32)
+    filters = np.repeat(np.arange(s.filters), np.diff(packed.filter_ptr.astype(np.int64)))
+    first = filters // (s.filters // s.groups) * (s.channels // s.groups)
+    dense[filters, (packed.channel - first) // s.channels_per_slice] = packed.values
+    return dense
+
+
 class RecordedNetwork:
     """Stands in for the extension's network, and writes down the calls."""
 
@@ -94,10 +107,14 @@ class RecordedNetwork:
             self.calls += 1
             self.writer.text(name)
             optional = {"add_conv": "residual", "add_elementwise": 1}.get(name)
+            scale = named.pop("scale", None)
             for key, value in [*enumerate(args), *named.items()]:
                 if key == optional:
                     self.writer.integer(value is not None)
-                if value is not None:
+                if key == "weight":
+                    self.writer.any(value.shape)
+                    self.writer.reals(dense_slices(value, scale))
+                elif value is not None:
                     self.writer.any(value)
 
         return call
@@ -105,9 +122,10 @@ class RecordedNetwork:
 
 def write_network(writer: Writer, name: str, graph: Graph, isa: str, bound: float) -> None:
     """One network with random input and the reference's outputs."""
-    plan, packed = make_plan(graph, isa)
+    weights = pack_graph(graph)
+    plan = make_plan(graph, isa, weights)
     with mock.patch.object(_core, "Network", RecordedNetwork):
-        recorded: Any = build_network(plan, packed, 1)
+        recorded: Any = build_network(plan, weights, 1)
     x = np.random.default_rng(1).normal(size=(BATCH, *graph.input_shape)).astype(np.float32)
     outputs = run(graph, x)
     writer.text("network")
@@ -140,6 +158,23 @@ def networks() -> Iterator[tuple[str, Graph, float]]:
     for seed in range(4):
         yield f"residual{seed}", residual_network(seed), NETWORK["float32"]
     yield "wide", wide_network(), NETWORK["float32"]
+
+
+def write_weights(writer: Writer) -> None:
+    """Latents with a decoder and scales, and the float32 values that they stand for."""
+    for case in CASES[::10]:
+        graph = conv_graph(case)
+        node = graph.node("conv")
+        weight, decoder = pack_graph(graph)["conv"], graph.decoders["d"]
+        writer.text("weight")
+        writer.text(str(case))
+        writer.any(weight.shape)
+        writer.integers(node.weight.latents)
+        writer.integers(decoder.matrix)
+        writer.integer(decoder.exponent)
+        writer.reals(node.scale)
+        for array in weight.unpack(node.scale):
+            writer.any(array)
 
 
 def write_streams(writer: Writer, path: Path) -> None:
@@ -203,9 +238,11 @@ def main() -> None:
     for line in arguments.traits.read_text().splitlines():
         isa, *numbers = line.split()
         traits = dict(zip(names, map(int, numbers), strict=True))
-        with mock.patch.object(_core, "isa_traits", lambda _, traits=traits: traits):
+        with mock.patch.object(registry, "_traits", lambda _, traits=traits: traits):
             for name, graph, bound in networks():
                 write_network(writer, name, graph, isa, bound)
+    if arguments.traits.stat().st_size:
+        write_weights(writer)
     arguments.output.write_bytes(b"".join(writer.parts))
 
 

@@ -15,6 +15,7 @@ from lilnetx import _core
 from lilnetx.errors import CorruptSectionError, LimitExceededError, LnxFormatError
 from lilnetx.format import inspect_lnx, layout, read_lnx
 from lilnetx.format.cursor import Cursor, Sink
+from lilnetx.format.reader import read_packed
 
 GOOD = dict(disassemble(PATH.read_bytes()))
 BIG = b"\x80\x80\x40"  # varint 2**20
@@ -26,10 +27,11 @@ OVER = b"\x81\x80\x40"
 def refuse(tmp_path):
     def check(data, kind, message):
         (tmp_path / "bad.lnx").write_bytes(data)
-        with pytest.raises(LnxFormatError, match=message) as error:
-            read_lnx(tmp_path / "bad.lnx")
-        assert type(error.value) is kind
-        assert "bad.lnx" in str(error.value)
+        for read in (read_lnx, read_packed):
+            with pytest.raises(LnxFormatError, match=message) as error:
+                read(tmp_path / "bad.lnx")
+            assert type(error.value) is kind
+            assert "bad.lnx" in str(error.value)
 
     return check
 

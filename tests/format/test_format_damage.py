@@ -19,6 +19,7 @@ from lilnetx.errors import (
     UnsupportedVersionError,
 )
 from lilnetx.format import inspect_lnx, read_lnx, verify_lnx
+from lilnetx.format.reader import read_packed
 
 GOOD = PATH.read_bytes()
 SECTIONS = disassemble(GOOD)
@@ -46,10 +47,11 @@ def test_every_bit_flip_and_more_changes(tmp_path):
             for value in sorted(changes - {GOOD[at]}):
                 file.seek(at)
                 file.write(bytes([value]))
-                with pytest.raises(LnxFormatError) as error:
-                    read_lnx(path)
-                assert type(error.value) is expected, (at, value)
-                assert str(path) in str(error.value)
+                for read in (read_lnx, read_packed):
+                    with pytest.raises(LnxFormatError) as error:
+                        read(path)
+                    assert type(error.value) is expected, (at, value)
+                    assert str(path) in str(error.value)
             file.seek(at)
             file.write(GOOD[at : at + 1])
     read_lnx(path)
@@ -61,7 +63,7 @@ def test_every_truncation(tmp_path):
     for size in reversed(range(len(GOOD))):
         with open(path, "r+b") as file:
             file.truncate(size)
-        for read in (read_lnx, verify_lnx, inspect_lnx):
+        for read in (read_lnx, read_packed, verify_lnx, inspect_lnx):
             with pytest.raises(TruncatedFileError, match=f"found {size}"):
                 read(path)
 
@@ -69,8 +71,9 @@ def test_every_truncation(tmp_path):
 @pytest.mark.parametrize("tail", [b"\0", bytes(64), b"more"])
 def test_trailing_bytes(tail, tmp_path):
     (tmp_path / "bad.lnx").write_bytes(GOOD + tail)
-    with pytest.raises(TrailingBytesError, match=f"expected {len(GOOD)} bytes"):
-        read_lnx(tmp_path / "bad.lnx")
+    for read in (read_lnx, read_packed):
+        with pytest.raises(TrailingBytesError, match=f"expected {len(GOOD)} bytes"):
+            read(tmp_path / "bad.lnx")
 
 
 def test_the_file_twice(tmp_path):
@@ -115,7 +118,10 @@ def test_missing_and_forbidden_files(tmp_path):
 
 
 def test_random_damage_with_right_checksums(tmp_path):
-    """Whatever the checksums would have to pass, the reader ends with an exception or a graph."""
+    """Whatever the checksums would have to pass, the reader ends with an exception or a graph.
+
+    Both ways of reading end alike.
+    """
     rng = np.random.default_rng(0)
     path = tmp_path / "bad.lnx"
     spans = [(GOOD.index(data), len(data)) for _, data in SECTIONS]
@@ -126,12 +132,19 @@ def test_random_damage_with_right_checksums(tmp_path):
         for _ in range(rng.integers(1, 4)):
             bad[start + rng.integers(0, length)] = rng.integers(0, 256)
         path.write_bytes(_with_checksums(bad))
-        try:
-            read_lnx(path)
-            read += 1
-        except LnxFormatError:
-            pass
+        ends = [end_of(reader, path) for reader in (read_lnx, read_packed)]
+        assert ends[0] == ends[1]
+        read += ends[0] is None
     assert 0 < read < 1500
+
+
+def end_of(read, path):
+    """The exception's class and message, or None."""
+    try:
+        read(path)
+    except LnxFormatError as error:
+        return type(error), str(error)
+    return None
 
 
 def _with_checksums(data):

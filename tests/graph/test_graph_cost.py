@@ -16,7 +16,7 @@ from lilnetx.graph.ir import (
     Linear,
     Node,
 )
-from lilnetx.graph.zoo import resnet18, resnet20, resnet50
+from lilnetx.graph.zoo import mobilenet_v2, resnet18, resnet20, resnet50, vgg16_bn
 
 
 def only(op, shape, weight, decoders=None):
@@ -67,6 +67,9 @@ def test_dense_weights():
         (resnet50, 25_557_032 - 53_120 - 1000, 4_089_184_256, 54),
         (resnet18, 11_689_512 - 9_600 - 1000, 1_814_073_344, 21),
         (resnet20, 270_896, 40_813_184, 22),
+        # These convolutions have biases, 4,224 in all.
+        (vgg16_bn, 138_365_992 - 8_448 - 4_224 - 2 * 4096 - 1000, 15_470_264_320, 16),
+        (mobilenet_v2, 3_504_872 - 34_112 - 1000, 300_774_272, 53),
     ],
 )
 def test_known_networks(build, parameters, macs, layers):
@@ -75,7 +78,7 @@ def test_known_networks(build, parameters, macs, layers):
     for node in graph.nodes:
         op = node.op
         if isinstance(op, Conv2d):
-            shape = (op.out_channels, op.in_channels, *op.kernel)
+            shape = (op.out_channels, op.in_channels // op.groups, *op.kernel)
             node = Node(node.name, op, node.inputs, DenseWeight(np.zeros(shape, np.float32)))
         elif isinstance(op, Linear):
             shape = (op.out_features, op.in_features)
@@ -85,7 +88,8 @@ def test_known_networks(build, parameters, macs, layers):
     assert len(stats) == layers
     assert sum(s.parameters for s in stats) == parameters
     assert sum(s.macs for s in stats) == macs
-    assert [s.name for s in stats if s.macs_left] == ["fc"]
+    linear = [node.name for node in nodes if isinstance(node.op, Linear)]
+    assert [s.name for s in stats if s.macs_left] == linear
 
 
 def test_layers_without_weights_have_no_row():

@@ -52,6 +52,9 @@ def test_channels_that_do_not_exist_are_zero():
         ("resnet18", 0.19, (3, 64, 64)),
         ("resnet50", 0.19, (3, 48, 48)),
         ("resnet50", 0.02, (1, 33, 47)),
+        ("vgg16_bn", 0.19, (3, 32, 32)),
+        ("mobilenet_v2", 0.19, (3, 96, 64)),
+        ("mobilenet_v2", 1.0, (3, 32, 32)),
     ],
 )
 def test_activations_stay_of_order_one(architecture, density, shape):
@@ -82,6 +85,40 @@ def test_resnet50_is_the_v1_5_form():
     assert graph.node("layer2.0.conv1").op.stride == (1, 1)
     assert graph.node("layer2.0.conv2").op.stride == (2, 2)
     assert graph.node("layer2.0.downsample.0").op.stride == (2, 2)
+
+
+def test_vgg_has_torchvisions_form():
+    graph = synth("vgg16_bn", density=0.1, input_shape=(3, 32, 32))
+    convolutions = [node.name for node in weighted(graph) if isinstance(node.op, Conv2d)]
+    places = (0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40)  # of torchvision's vgg16_bn
+    assert convolutions == [f"features.{i}" for i in places]
+    assert [row.name for row in layer_stats(graph) if row.op == "Linear"] == [
+        "classifier.0",
+        "classifier.3",
+        "classifier.6",
+    ]
+    # Linear layers but the last are as sparse as the rest.
+    sparse = {row.name for row in layer_stats(graph) if row.zero_slices}
+    assert sparse == {node.name for node in weighted(graph)} - {"features.0", "classifier.6"}
+
+
+def test_mobilenet_has_torchvisions_form():
+    graph = synth("mobilenet_v2", density=0.1)
+    shapes = infer_shapes(graph)
+    assert shapes["features.1.conv.1"] == (16, 112, 112)
+    assert shapes["features.7.conv.1.2"] == (192, 14, 14)
+    assert shapes["features.18.2"] == (1280, 7, 7)
+    additions = [node.name for node in graph.nodes if node.name.endswith(".add")]
+    assert additions == [f"features.{i}.add" for i in (3, 5, 6, 8, 9, 10, 12, 13, 15, 16)]
+    assert graph.node("features.2.conv.1.0").op.groups == 96
+
+
+def test_depthwise_layers_stay_dense():
+    graph = synth("mobilenet_v2", density=0.1, input_shape=(3, 32, 32))
+    for row, node in zip(layer_stats(graph), weighted(graph), strict=True):
+        depthwise = isinstance(node.op, Conv2d) and node.op.groups > 1
+        dense = depthwise or node.name in ("features.0.0", "classifier.1")
+        assert row.density == pytest.approx(1.0 if dense else 0.1, abs=0.005), row.name
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from lilnetx.runtime.arena import lifetimes, place
 from lilnetx.runtime.fuse import fuse
 from lilnetx.runtime.isa import available_isas
 from lilnetx.runtime.layout import plane_layouts
-from lilnetx.runtime.packed import pack_node
+from lilnetx.runtime.packed import pack_weight, unpack_slices
 from lilnetx.runtime.plan import make_plan
 
 
@@ -113,13 +113,13 @@ def test_values_alive_together_do_not_overlap(seed):
 
 def test_plan_prints_kernels_and_reasons():
     graph = residual_network(0)
-    plan, _ = make_plan(graph, "portable")
+    plan = make_plan(graph, "portable")
     text = str(plan)
     assert "b0.conv2" in text
     assert "lnx_f32_gconv3x3s1rows_add_relu_" in text
     assert "__portable" in text
     assert all(step.reason for step in plan.steps)
-    assert make_plan(graph, "portable")[0] == plan
+    assert make_plan(graph, "portable") == plan
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_plan_prints_kernels_and_reasons():
 )
 @pytest.mark.parametrize("isa", available_isas())
 def test_choice_of_kernel(case, kernel, isa):
-    plan, _ = make_plan(conv_graph(case), isa)
+    plan = make_plan(conv_graph(case), isa)
     choices = [step.choice for step in plan.steps if step.name == "conv"]
     assert [c.kernel for c in choices if c] == [kernel]
 
@@ -154,7 +154,7 @@ def test_choice_of_kernel(case, kernel, isa):
 def test_packed_slices_are_the_dense_weight(case):
     graph = conv_graph(case)
     node = graph.node("conv")
-    packed = pack_node(graph, node)
+    packed = unpack_slices(pack_weight(graph, node), node.scale)
     s = packed.shape
     per_group, filters_per_group = s.channels // s.groups, s.filters // s.groups
     dense = np.zeros((s.filters, s.slices, s.length), np.float32)
@@ -181,7 +181,8 @@ def test_zero_slices_of_dense_weights_are_left_out():
         ),
         ("c",),
     )
-    packed = pack_node(graph, graph.node("c"))
+    node = graph.node("c")
+    packed = unpack_slices(pack_weight(graph, node), node.scale)
     assert packed.filter_ptr.tolist() == [0, 1, 1, 2]
     assert packed.channel.tolist() == [1, 4]
     dense = dense_weight(graph, graph.node("c")).reshape(3, 5, 9)
@@ -194,5 +195,5 @@ def test_linear_streams_or_skips_by_density():
         rng = np.random.default_rng(0)
         w = (rng.random((20, 300)) < density).astype(np.float32)
         node = Node("fc", Linear(300, 20), ("x",), DenseWeight(w))
-        plans.append(make_plan(Graph("x", (300,), (node,), ("fc",)), "portable")[0].steps[1])
+        plans.append(make_plan(Graph("x", (300,), (node,), ("fc",)), "portable").steps[1])
     assert [step.dense for step in plans] == [False, True]

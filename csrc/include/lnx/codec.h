@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 namespace lnx {
@@ -63,6 +64,17 @@ struct Stream {
 // Decodes many streams with up to `threads` threads; returns one status for each stream.
 std::vector<CodecStatus> decode_streams(const std::vector<Stream>& streams,
                                         const WeightShape* shapes, int32_t* const* latents,
+                                        unsigned threads);
+
+// Takes weight `index` [filters][slices][length] from the thread that decoded it. The memory is
+// used again for the next weight.
+using WeightSink = std::function<void(size_t index, const int32_t* latents)>;
+
+// The same, without memory for more than one weight a thread: each goes to `sink` when it is
+// decoded, before its stream has been checked to the end. std::bad_alloc from the sink becomes
+// kNoMemory; it must throw nothing else.
+std::vector<CodecStatus> decode_streams(const std::vector<Stream>& streams,
+                                        const WeightShape* shapes, const WeightSink& sink,
                                         unsigned threads);
 
 // For each of `filters` filters of `size` integers: 1 if one of them is not zero, otherwise 0.

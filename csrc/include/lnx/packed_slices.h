@@ -24,13 +24,4 @@ struct PackedSlices {
   std::vector<float> values;         // length weights each, scaled by the filter's scale
 };
 
-// Decodes and packs integer slices: latents [filters][slices][length], matrix [length][length],
-// weight = (latents x matrix) * 2^-exponent, rounded once to float, then times scale[filter] unless
-// scale is null. Equal bit for bit to decoding all of the tensor.
-PackedSlices pack_latents(const SliceShape& shape, const int32_t* latents, const int32_t* matrix,
-                          int exponent, const float* scale);
-
-// Packs float weights [filters][slices][length]; a slice of zeros is left out.
-PackedSlices pack_dense(const SliceShape& shape, const float* weights, const float* scale);
-
 }  // namespace lnx

@@ -10,7 +10,7 @@
 
 #include "lnx/activation.h"
 #include "lnx/isa.h"
-#include "lnx/packed_slices.h"
+#include "lnx/packed_weight.h"
 
 namespace lnx {
 
@@ -83,7 +83,8 @@ class Network {
 
   // Copies the network's input, dense [channels][height][width], into the arena.
   void add_input(const Image& to);
-  void add_conv(const ConvSpec& spec, const SliceShape& shape, const PackedSlices& slices);
+  // `scale` multiplies each filter's weights; null for none.
+  void add_conv(const ConvSpec& spec, const PackedWeight& weight, const float* scale);
   void add_pool(const PoolSpec& spec);
   void add_global_average(const Image& in, const Image& out);
   // out = activation(a + b), or activation(a) where b is null. All laid out alike.
@@ -91,9 +92,8 @@ class Network {
   // Dense [channels][height][width] of `in`, as a vector.
   void add_flatten(const Image& in, const Image& out);
   // On vectors. `dense` stores zeros too and streams through all columns.
-  void add_linear(const Image& in, const Image& out, const SliceShape& shape,
-                  const PackedSlices& slices, const std::vector<float>& bias, Activation activation,
-                  bool dense);
+  void add_linear(const Image& in, const Image& out, const PackedWeight& weight, const float* scale,
+                  const std::vector<float>& bias, Activation activation, bool dense);
   void add_softmax(const Image& in, const Image& out);
   // Copies a value into the next output, dense.
   void add_output(const Image& from);
@@ -116,6 +116,9 @@ class Network {
   int64_t output_floats(int64_t i) const;
   int64_t num_outputs() const;
   int threads() const;
+  // Bytes of the weights as the kernels read them, and of the activations of one image.
+  int64_t weight_bytes() const;
+  int64_t arena_bytes() const;
 
  private:
   struct State;
