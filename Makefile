@@ -15,12 +15,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet $(PIP_AR
 EXTRAS := train bench export dev $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),triton)
 SOURCES := setup.py pyproject.toml CMakeLists.txt $(shell find lilnetx kernels csrc -type f \
 	-not -name '*.pyc' -not -name '*.so')
-CXX_SOURCES := $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.inc')
+CXX_SOURCES := $(shell find csrc tests/cpp -name '*.cpp' -o -name '*.h' -o -name '*.inc')
 READY := $(VENV)/.ready
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format sanitize bench figures clean
+.PHONY: help install demo test lint format sanitize cross bench figures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,13 +44,23 @@ format: $(READY) ## format all sources in place
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CXX_SOURCES)
 
-# The sanitized package lies beside the ordinary one; its sources come before the installed ones.
-sanitize: $(READY) ## run the C++ parts' tests under AddressSanitizer and UBSan (minutes to build)
-	PATH="$(BIN):$$PATH" LILNETX_SANITIZE=address,undefined $(BIN)/python setup.py -q build \
-	--build-lib build/sanitize --build-temp build/sanitize.tmp
+# The C++ test program (tests/cpp) runs every kernel and network; the codec and the file format, whose
+# tests feed damaged bytes, are tested through Python too. The sanitized package lies beside the
+# ordinary one; its sources come before the installed ones.
+sanitize: $(INSTALLED) ## test the C++ parts under AddressSanitizer, UBSan and ThreadSanitizer
+	PATH="$(BIN):$$PATH" LILNETX_SANITIZE=address,undefined LILNETX_BUILD_TESTS=ON \
+	$(BIN)/python setup.py -q build --build-lib build/sanitize --build-temp build/sanitize.tmp
+	LILNETX_TEST_PROGRAM=$(CURDIR)/build/sanitize.tmp/lilnetx._core/lnx_test $(BIN)/pytest tests/cpp
 	ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc PYTHONPATH=$(CURDIR)/build/sanitize \
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so):$$(c++ -print-file-name=libstdc++.so)" \
-	$(BIN)/pytest tests/codec tests/format tests/runtime tests/test_shipped_model.py $(PYTEST_ARGS)
+	$(BIN)/pytest tests/codec tests/format tests/runtime/test_session.py $(PYTEST_ARGS)
+	PATH="$(BIN):$$PATH" cmake -S . -B build/thread -G Ninja -DCMAKE_BUILD_TYPE=Release \
+	-DLNX_PYTHON=OFF -DLNX_TESTS=ON -DLNX_SANITIZE=thread
+	PATH="$(BIN):$$PATH" cmake --build build/thread --target lnx_test
+	LILNETX_TEST_PROGRAM=$(CURDIR)/build/thread/lnx_test $(BIN)/pytest tests/cpp
+
+cross: $(INSTALLED) ## test the C++ library for aarch64 and (codec) big-endian s390x, in an emulator
+	PATH="$(BIN):$$PATH" LILNETX_CROSS=1 $(BIN)/pytest tests/cpp $(PYTEST_ARGS)
 
 bench: $(INSTALLED) ## measure all figures of the documentation (about 12 minutes), then draw them
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)

@@ -46,11 +46,15 @@ class CMakeBuild(build_ext):
             f"-DPython_EXECUTABLE={sys.executable}",
             f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
             f"-DLNX_SANITIZE={os.environ.get('LILNETX_SANITIZE', '')}",
+            f"-DLNX_TESTS={os.environ.get('LILNETX_BUILD_TESTS', 'OFF')}",
         ]
         if ninja:
             configure.append(f"-DCMAKE_MAKE_PROGRAM={ninja}")
         subprocess.run(configure, check=True)
-        subprocess.run(["cmake", "--build", str(build_dir), "--target", "_core"], check=True)
+        targets = ["_core"]
+        if os.environ.get("LILNETX_BUILD_TESTS") == "ON":
+            targets.append("lnx_test")
+        subprocess.run(["cmake", "--build", str(build_dir), "--target", *targets], check=True)
 
 
 setup(

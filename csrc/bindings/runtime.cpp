@@ -39,20 +39,6 @@ Window to_window(const WindowTuple& t) {
           std::get<4>(t), std::get<5>(t), std::get<6>(t), std::get<7>(t)};
 }
 
-ConvKernel conv_kernel(const std::string& name) {
-  if (name == "flat") return ConvKernel::kFlat;
-  if (name == "flat_blocked") return ConvKernel::kFlatBlocked;
-  if (name == "rows3x3") return ConvKernel::kRows3x3;
-  if (name == "rows3x3s2") return ConvKernel::kRows3x3s2;
-  if (name == "rows5x5") return ConvKernel::kRows5x5;
-  if (name == "rows5x5s2") return ConvKernel::kRows5x5s2;
-  if (name == "pairs3x3") return ConvKernel::kPairs3x3;
-  if (name == "pairs3x3s2") return ConvKernel::kPairs3x3s2;
-  if (name == "pairs5x5") return ConvKernel::kPairs5x5;
-  if (name == "pairs5x5s2") return ConvKernel::kPairs5x5s2;
-  throw std::invalid_argument("unknown convolution kernel '" + name + "'");
-}
-
 void py_add_conv(Network& self, const ImageTuple& in, const ImageTuple& out,
                  const WindowTuple& window, const std::string& kernel, bool staged,
                  int block_channels, int tile_rows, int tile, const std::string& activation,
@@ -62,7 +48,7 @@ void py_add_conv(Network& self, const ImageTuple& in, const ImageTuple& out,
   spec.in = to_image(in);
   spec.out = to_image(out);
   spec.window = to_window(window);
-  spec.kernel = conv_kernel(kernel);
+  spec.kernel = conv_kernel_from_name(kernel);
   spec.staged = staged;
   spec.block_channels = block_channels;
   spec.tile_rows = tile_rows;

@@ -17,6 +17,9 @@ bool supported(Isa isa) {
            __builtin_cpu_supports("fma");
   if (isa == Isa::kAvx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #endif
+#if LNX_AARCH64
+  if (isa == Isa::kNeon) return true;  // Every aarch64 processor has it.
+#endif
   return isa == Isa::kPortable;
 }
 
@@ -25,7 +28,7 @@ bool supported(Isa isa) {
 std::vector<Isa> available_isas() {
   static const std::vector<Isa> found = [] {
     std::vector<Isa> isas;
-    for (Isa isa : {Isa::kAvx512, Isa::kAvx2, Isa::kPortable})
+    for (Isa isa : {Isa::kAvx512, Isa::kAvx2, Isa::kNeon, Isa::kPortable})
       if (supported(isa)) isas.push_back(isa);
     return isas;
   }();
@@ -38,6 +41,8 @@ const char* isa_name(Isa isa) {
       return "avx512";
     case Isa::kAvx2:
       return "avx2";
+    case Isa::kNeon:
+      return "neon";
     default:
       return "portable";
   }
@@ -56,6 +61,9 @@ const KernelTable& kernels(Isa isa) {
 #if LNX_X86
   if (isa == Isa::kAvx512) return avx512::kTable;
   if (isa == Isa::kAvx2) return avx2::kTable;
+#endif
+#if LNX_AARCH64
+  if (isa == Isa::kNeon) return neon::kTable;
 #endif
   (void)isa;
   return portable::kTable;

@@ -46,7 +46,7 @@ struct ConvArgs {
   int tile;         // vectors a tile; of each row in row kernels
   float* out;
   int64_t out_stride;     // floats between channels of `out` and of `residual`
-  const float* residual;  // added before the activation, or null
+  const float* residual;  // added before the activation, or null; may be `out`
   const float* bias;      // one a filter
   const uint8_t* mask;    // bit p % 8 of byte p / 8: whether flat output position p is a pixel
   Activation activation;
@@ -142,6 +142,11 @@ const KernelTable& kernels(Isa isa);
 namespace portable {
 extern const KernelTable kTable;
 }
+#if LNX_AARCH64
+namespace neon {
+extern const KernelTable kTable;
+}
+#endif
 #if LNX_X86
 namespace avx2 {
 extern const KernelTable kTable;

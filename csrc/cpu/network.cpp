@@ -98,6 +98,20 @@ bool fits5x5(const ConvSpec& s, const IsaTraits& traits) {
 
 }  // namespace
 
+ConvKernel conv_kernel_from_name(const std::string& name) {
+  if (name == "flat") return ConvKernel::kFlat;
+  if (name == "flat_blocked") return ConvKernel::kFlatBlocked;
+  if (name == "rows3x3") return ConvKernel::kRows3x3;
+  if (name == "rows3x3s2") return ConvKernel::kRows3x3s2;
+  if (name == "rows5x5") return ConvKernel::kRows5x5;
+  if (name == "rows5x5s2") return ConvKernel::kRows5x5s2;
+  if (name == "pairs3x3") return ConvKernel::kPairs3x3;
+  if (name == "pairs3x3s2") return ConvKernel::kPairs3x3s2;
+  if (name == "pairs5x5") return ConvKernel::kPairs5x5;
+  if (name == "pairs5x5s2") return ConvKernel::kPairs5x5s2;
+  throw std::invalid_argument("unknown convolution kernel '" + name + "'");
+}
+
 Network::Network(Isa isa, int threads, int64_t arena_floats)
     : state_(std::make_unique<State>(isa, threads, arena_floats)) {}
 
@@ -166,6 +180,9 @@ void Network::add_conv(const ConvSpec& s, const PackedWeight& weight, const floa
     case ConvKernel::kPairs5x5:
     case ConvKernel::kPairs5x5s2:
       state.check(fits5x5(s, traits), "the 5x5 kernel cannot do this convolution");
+      // Its tiles overlap, and would add the residual twice.
+      state.check(!s.has_residual || s.residual.offset != s.out.offset,
+                  "the 5x5 kernel cannot write over its residual");
       break;
     case ConvKernel::kPairs3x3:
       state.check(row_pairs, "the pairs kernel cannot do this convolution");

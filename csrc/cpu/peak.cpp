@@ -19,6 +19,9 @@ const PeakTable& peaks(Isa isa) {
   if (isa == Isa::kAvx512) return avx512::kPeakTable;
   if (isa == Isa::kAvx2) return avx2::kPeakTable;
 #endif
+#if LNX_AARCH64
+  if (isa == Isa::kNeon) return neon::kPeakTable;
+#endif
   (void)isa;
   return portable::kPeakTable;
 }

@@ -15,6 +15,11 @@ struct PeakTable {
 namespace portable {
 extern const PeakTable kPeakTable;
 }
+#if LNX_AARCH64
+namespace neon {
+extern const PeakTable kPeakTable;
+}
+#endif
 #if LNX_X86
 namespace avx2 {
 extern const PeakTable kPeakTable;

@@ -121,7 +121,7 @@ def _declare_options(parser: CommandParser) -> None:
         "(default: 5)",
     )
     parser.add_argument(
-        "--isa", metavar="NAME", help="avx512, avx2 or portable (default: the best there is)"
+        "--isa", metavar="NAME", help="avx512, avx2, neon or portable (default: the best)"
     )
     parser.add_argument(
         "--tune",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from lilnetx.graph.ir import Conv2d, Shape
 from lilnetx.runtime.fuse import FusedNode
-from lilnetx.runtime.layout import Image, PlaneLayout, round_up
+from lilnetx.runtime.layout import Image, PlaneLayout, is_5x5, round_up
 
 _TAIL = 64  # floats after the last plane that vectors may run over
 
@@ -39,17 +39,23 @@ def place(
     """Places every value in one arena.
 
     Values of one height and width share one region, plane by plane, so that zeros stay where zeros
-    are needed; vectors have memory of their own, so that what pads them stays zero.
+    are needed; vectors have memory of their own, so that what pads them stays zero. A sum takes the
+    place of the residual that is read for the last time: its lines are then in the cache already.
 
     Returns:
         Where each value lies, and the arena's size in floats, guards at both ends included.
     """
     lives = lifetimes(steps, input_name, outputs)
+    in_place = _in_place(steps, shapes, lives)
+    for name, host in in_place.items():
+        lives[host] = (lives[host][0], max(lives[host][1], lives[name][1]))
     guard = _guard(steps, shapes, layouts)
     end = guard
     images: dict[str, Image] = {}
     for (height, width), layout in layouts.items():
-        members = {n: shapes[n][0] for n in lives if shapes[n][1:] == (height, width)}
+        members = {
+            n: shapes[n][0] for n in lives if shapes[n][1:] == (height, width) and n not in in_place
+        }
         if not members:
             continue
         first_plane = _first_fit(members, lives)
@@ -70,7 +76,29 @@ def place(
             padded = round_up(shapes[name][0], 16)
             images[name] = Image(end, 1, 1, shapes[name][0], padded, padded)
             end += padded
+    images.update({name: images[host] for name, host in in_place.items()})
     return images, end + guard
+
+
+def _in_place(
+    steps: Sequence[FusedNode],
+    shapes: Mapping[str, Shape],
+    lives: Mapping[str, tuple[int, int]],
+) -> dict[str, str]:
+    """For each sum that is computed over its residual the value whose memory that is.
+
+    A convolution reads the residual at a pixel before it writes there, and nothing else may read
+    that value in the same step or later. (Tiles of the 5×5 kernels overlap: they would add it
+    twice.)
+    """
+    hosts: dict[str, str] = {}
+    for i, step in enumerate(steps):
+        name = step.residual
+        if name is None or name in step.inputs or lives[name][1] != i or is_5x5(step.node.op):
+            continue
+        if shapes[name] == shapes[step.output]:
+            hosts[step.output] = hosts.get(name, name)
+    return hosts
 
 
 def _guard(

@@ -19,7 +19,7 @@ def choose_isa(name: str | None = None) -> str:
     """The instruction set to use: the argument, else ``LILNETX_ISA``, else the best one.
 
     Args:
-        name: ``"avx512"``, ``"avx2"``, ``"portable"``, or None.
+        name: ``"avx512"``, ``"avx2"``, ``"neon"``, ``"portable"``, or None.
 
     Raises:
         IsaError: The one asked for is unknown, or this machine lacks it.

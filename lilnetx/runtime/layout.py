@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lilnetx.graph.ir import Conv2d, Shape
+from lilnetx.graph.ir import Conv2d, Op, Shape
 from lilnetx.runtime.fuse import FusedNode
 
 # Wider padding is not provided for in the layout; the convolution gathers its input instead.
@@ -107,8 +107,10 @@ def knows_sides(op: Conv2d) -> bool:
     return plain and op.padding[1] == 1 and op.stride in ((1, 1), (2, 2))
 
 
-def is_5x5(op: Conv2d) -> bool:
-    """Whether the 5×5 kernels can do a convolution, its input being laid out for it."""
+def is_5x5(op: Op) -> bool:
+    """Whether the 5×5 kernels can do an operation, its input being laid out for it."""
+    if not isinstance(op, Conv2d):
+        return False
     plain = op.kernel == (5, 5) and op.dilation == (1, 1) and op.padding[1] == 2
     return plain and op.stride in ((1, 1), (2, 2))
 

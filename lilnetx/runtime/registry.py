@@ -178,6 +178,12 @@ def _suits_pairs(p: Problem) -> bool:
     return p.is_3x3 and p.op.padding == (1, 1) and narrow
 
 
+def _narrow(p: Problem, columns: int) -> bool:
+    """Whether rows of 8 floats come from rows of ``columns``, and a vector holds two of them."""
+    rows = p.output.row_stride == 8 and p.input.row_stride == columns
+    return rows and p.traits["lanes"] == 16
+
+
 def _pairs_choice(p: Problem, name: str) -> Choice:
     vectors = min(4, p.vectors)
     block = _block_channels(p, _ROWS_BYTES, 4 * p.input.channel_stride)
@@ -189,36 +195,28 @@ def _pairs_choice(p: Problem, name: str) -> Choice:
 
 
 # Rows of a tile of the 5x5 kernels, and vectors of a row, as conv5x5.h has them.
-_ROWS_5X5 = (14, 7, 4, 2, 1)
-_COLS_5X5 = 2
+ROWS_5X5 = (14, 7, 4, 2, 1)
+COLS_5X5 = 2
 
 
-def _rows5x5(p: Problem) -> Choice:
+def _suits_5x5(p: Problem) -> bool:
+    same_rows = p.op.stride == (2, 2) or p.input.row_stride == p.output.row_stride
+    return is_5x5(p.op) and p.input.halo >= p.op.padding[0] and same_rows
+
+
+def _rows5x5(p: Problem, name: str) -> Choice:
     stride = p.op.stride[0]
     lanes = p.traits["lanes"]
     vectors = p.output.row_stride // lanes
-    cols = -(-vectors // -(-vectors // _COLS_5X5))
+    cols = -(-vectors // -(-vectors // COLS_5X5))
     most = min(p.traits["rows_tile"] // cols, p.output.height)
     # The last tile overlaps the one before it, and each costs about 1.5 rows more than its own.
     rows = min(
-        (r for r in _ROWS_5X5 if r <= most), key=lambda r: -(-p.output.height // r) * (r + 1.5)
+        (r for r in ROWS_5X5 if r <= most), key=lambda r: -(-p.output.height // r) * (r + 1.5)
     )
     block = _block_channels(p, _ROWS_BYTES, (stride * rows + 4) * stride * cols * lanes * 4)
-    name = "rows5x5" if stride == 1 else "rows5x5s2"
     reason = "5x5: each loaded row serves all rows of output that it lies under"
     return Choice(name, _label(p) + "rows", False, block, rows, cols, f"{rows}x{cols}", reason)
-
-
-def _suits_5x5(p: Problem, columns: int) -> bool:
-    """``columns``: of a row of the output; 8 where a vector holds two rows, otherwise 0."""
-    if not is_5x5(p.op) or p.input.halo < p.op.padding[0]:
-        return False
-    if columns:
-        narrow = p.output.row_stride == 8 and p.input.row_stride == 8 * p.op.stride[1]
-        return narrow and p.traits["lanes"] == 16
-    if p.op.stride == (1, 1):
-        return p.input.row_stride == p.output.row_stride and p.whole_rows
-    return p.whole_rows and p.padded
 
 
 def _flat_bytes(p: Problem, tile: int) -> int:
@@ -303,11 +301,25 @@ KERNELS = (
         lambda p: p.is_3x3 and p.op.stride == (2, 2) and p.op.padding == (1, 1),
         _rows3x3s2,
     ),
-    Kernel("rows5x5", lambda p: _suits_5x5(p, 0), _rows5x5),
+    Kernel(
+        "rows5x5",
+        lambda p: p.op.stride == (1, 1) and _suits_5x5(p) and p.whole_rows,
+        lambda p: _rows5x5(p, "rows5x5"),
+    ),
+    Kernel(
+        "rows5x5s2",
+        lambda p: p.op.stride == (2, 2) and _suits_5x5(p) and p.whole_rows and p.padded,
+        lambda p: _rows5x5(p, "rows5x5s2"),
+    ),
     Kernel(
         "pairs5x5",
-        lambda p: _suits_5x5(p, 8),
-        lambda p: _pairs_choice(p, "pairs5x5" if p.op.stride == (1, 1) else "pairs5x5s2"),
+        lambda p: p.op.stride == (1, 1) and _suits_5x5(p) and _narrow(p, 8),
+        lambda p: _pairs_choice(p, "pairs5x5"),
+    ),
+    Kernel(
+        "pairs5x5s2",
+        lambda p: p.op.stride == (2, 2) and _suits_5x5(p) and _narrow(p, 16),
+        lambda p: _pairs_choice(p, "pairs5x5s2"),
     ),
     Kernel("flat_blocked", _suits_flat_blocked, _flat_blocked),
     Kernel("flat", lambda p: True, _flat),

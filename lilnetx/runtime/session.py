@@ -59,8 +59,8 @@ class Session:
     Args:
         source: A ``.lnx`` file or a graph.
         threads: Threads to use; None for as many as the process may use.
-        isa: ``"avx512"``, ``"avx2"`` or ``"portable"``; None for the environment's ``LILNETX_ISA``,
-            or else the best that this machine has.
+        isa: ``"avx512"``, ``"avx2"``, ``"neon"`` or ``"portable"``; None for the environment's
+            ``LILNETX_ISA``, or else the best that this machine has.
         tune: How kernels and tiles are chosen. False: by rules alone. True: the candidates for each
             layer are timed now, for a second or so, and the best are remembered in the user's cache
             folder (``XDG_CACHE_HOME``, or else ``~/.cache``). ``"cache"``: as remembered, by rules
@@ -138,7 +138,7 @@ class Session:
 
     @property
     def isa(self) -> str:
-        """Instruction set of the kernels: ``"avx512"``, ``"avx2"`` or ``"portable"``."""
+        """Instruction set of the kernels: ``"avx512"``, ``"avx2"``, ``"neon"``, ``"portable"``."""
         return self._isa
 
     @property

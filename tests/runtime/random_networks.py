@@ -20,6 +20,19 @@ from lilnetx.graph.ir import (
     Softmax,
 )
 
+POOLS = [
+    MaxPool2d((3, 3), (2, 2), (1, 1)),
+    MaxPool2d((2, 2), (2, 2)),
+    MaxPool2d((2, 2), (2, 2), ceil_mode=True),
+    MaxPool2d((3, 2), (1, 1), (1, 1)),
+    MaxPool2d((3, 5), (3, 3), (1, 2), ceil_mode=True),
+    AvgPool2d((2, 2), (2, 2)),
+    AvgPool2d((3, 3), (1, 1), (1, 1)),
+    AvgPool2d((3, 3), (2, 2), (1, 1), count_include_pad=False),
+    AvgPool2d((3, 4), (2, 3), (1, 2), ceil_mode=True),
+    AvgPool2d((3, 3), (2, 2), (1, 1), ceil_mode=True, count_include_pad=False),
+]
+
 
 def residual_network(seed: int, *, size: tuple[int, int] = (30, 27)) -> Graph:
     """Stem, pooling, residual blocks with and without a stride, two linear layers."""

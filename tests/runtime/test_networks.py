@@ -7,19 +7,17 @@ import threading
 import numpy as np
 import pytest
 from cases import ACTIVATION_OPS
-from random_networks import pool_network, residual_network, wide_network
+from random_networks import POOLS, pool_network, residual_network, wide_network
 from tolerances import LAYER, NETWORK
 
 from lilnetx.graph.ir import (
     Add,
-    AvgPool2d,
     DenseWeight,
     Flatten,
     GlobalAvgPool,
     Graph,
     HardSwish,
     Linear,
-    MaxPool2d,
     Node,
     Relu,
     Relu6,
@@ -52,20 +50,6 @@ def test_residual_networks(isa, seed):
             assert isinstance(actual, tuple)
             for a, e in zip(actual, expected, strict=True):
                 assert_near(a, e[:batch], NETWORK["float32"])
-
-
-POOLS = [
-    MaxPool2d((3, 3), (2, 2), (1, 1)),
-    MaxPool2d((2, 2), (2, 2)),
-    MaxPool2d((2, 2), (2, 2), ceil_mode=True),
-    MaxPool2d((3, 2), (1, 1), (1, 1)),
-    MaxPool2d((3, 5), (3, 3), (1, 2), ceil_mode=True),
-    AvgPool2d((2, 2), (2, 2)),
-    AvgPool2d((3, 3), (1, 1), (1, 1)),
-    AvgPool2d((3, 3), (2, 2), (1, 1), count_include_pad=False),
-    AvgPool2d((3, 4), (2, 3), (1, 2), ceil_mode=True),
-    AvgPool2d((3, 3), (2, 2), (1, 1), ceil_mode=True, count_include_pad=False),
-]
 
 
 @pytest.mark.parametrize("op", POOLS, ids=lambda op: type(op).__name__)

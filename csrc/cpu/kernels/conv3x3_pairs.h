@@ -21,6 +21,11 @@ LNX_INLINE void begin_pairs(const ConvArgs& a, const Tile& t, Part lanes, Vec (&
     const Vec bias = set1(a.bias[t.filter]);
     LNX_UNROLL
     for (int v = 0; v < kVectors; ++v) acc[v] = bias;
+    if (!a.residual) return;
+    const float* residual = a.residual + t.filter * a.out_stride + t.position;
+    LNX_UNROLL
+    for (int v = 0; v < kVectors; ++v)
+      acc[v] = add(bias, load_rows(residual + 2 * v * a.row_stride, a.row_stride, lanes));
     return;
   }
   const float* out = a.out + t.filter * a.out_stride + t.position;
@@ -36,9 +41,6 @@ LNX_INLINE void end_pairs(const ConvArgs& a, const Tile& t, Part lanes, int rows
   if (t.last) {
     LNX_UNROLL
     for (int v = 0; v < kVectors; ++v) {
-      if (a.residual)
-        acc[v] =
-            add(acc[v], load_rows(a.residual + start + 2 * v * a.row_stride, a.row_stride, lanes));
       if (a.activation == Activation::kRelu) acc[v] = relu(acc[v]);
       if (a.activation == Activation::kRelu6) acc[v] = relu6(acc[v]);
     }

@@ -11,7 +11,7 @@
 namespace lnx::LNX_ISA {
 
 // Where a tile stands: which filter, which flat output position, and whether its channel block is
-// the first (start from the bias) and the last (apply the epilogue). Between blocks the partial
+// the first (start from the bias and the residual) and the last (apply the epilogue). Between blocks the partial
 // sums wait in the output.
 struct Tile {
   int filter;
@@ -31,6 +31,14 @@ LNX_INLINE void begin_tile(const ConvArgs& a, const Tile& t, int64_t step,
     const Vec bias = set1(a.bias[t.filter]);
     LNX_UNROLL
     for (int i = 0; i < kRows * kCols; ++i) acc[i] = bias;
+    if (!a.residual) return;
+    const float* residual = a.residual + t.filter * a.out_stride + t.position;
+    LNX_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      LNX_UNROLL
+      for (int v = 0; v < kCols; ++v)
+        acc[r * kCols + v] = add(bias, load(residual + r * step + v * kLanes));
+    }
     return;
   }
   const float* out = a.out + t.filter * a.out_stride + t.position;
@@ -48,15 +56,6 @@ LNX_INLINE void end_tile(const ConvArgs& a, const Tile& t, int64_t step,
   if (t.last) {
     const uint8_t* mask = a.mask + static_cast<uint64_t>(t.position) / 8;
     const int64_t rest = kLanes < 8 ? t.position % 8 : 0;
-    if (a.residual) {
-      const float* residual = a.residual + start;
-      LNX_UNROLL
-      for (int r = 0; r < kRows; ++r) {
-        LNX_UNROLL
-        for (int v = 0; v < kCols; ++v)
-          acc[r * kCols + v] = add(acc[r * kCols + v], load(residual + r * step + v * kLanes));
-      }
-    }
     if (a.activation == Activation::kRelu) {
       LNX_UNROLL
       for (int i = 0; i < kRows * kCols; ++i) acc[i] = relu(acc[i]);
@@ -91,15 +90,6 @@ LNX_INLINE void end_rows(const ConvArgs& a, const Tile& t, int64_t step, int tai
                          Vec (&acc)[kRows * kCols]) {
   const int64_t start = t.filter * a.out_stride + t.position;
   if (t.last) {
-    if (a.residual) {
-      const float* residual = a.residual + start;
-      LNX_UNROLL
-      for (int r = 0; r < kRows; ++r) {
-        LNX_UNROLL
-        for (int v = 0; v < kCols; ++v)
-          acc[r * kCols + v] = add(acc[r * kCols + v], load(residual + r * step + v * kLanes));
-      }
-    }
     if (a.activation == Activation::kRelu) {
       LNX_UNROLL
       for (int i = 0; i < kRows * kCols; ++i) acc[i] = relu(acc[i]);

@@ -6,7 +6,7 @@
 
 namespace lnx {
 
-enum class Isa { kPortable, kAvx2, kAvx512 };
+enum class Isa { kPortable, kNeon, kAvx2, kAvx512 };
 
 // What a plan must know about the kernels of one instruction set. Tile sizes are in vectors.
 struct IsaTraits {
@@ -22,7 +22,7 @@ struct IsaTraits {
 // Instruction sets built in and supported by processor and operating system, the best one first.
 std::vector<Isa> available_isas();
 
-// "avx512", "avx2" or "portable".
+// "avx512", "avx2", "neon" or "portable".
 const char* isa_name(Isa isa);
 
 // The instruction set of that name, if it is one of available_isas(); else std::invalid_argument,

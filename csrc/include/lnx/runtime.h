@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "lnx/activation.h"
@@ -38,6 +39,10 @@ enum class ConvKernel {
   kPairs5x5,     // 5x5, stride 1, padding 2; row_stride 8, 16 lanes
   kPairs5x5s2,   // 5x5, stride 2, padding 2; row_stride 16 to 8, 16 lanes
 };
+
+// The kernel called "flat", "flat_blocked", "rows3x3", "rows3x3s2", ...; else
+// std::invalid_argument.
+ConvKernel conv_kernel_from_name(const std::string& name);
 
 struct Window {
   int kernel_h, kernel_w;

@@ -1,0 +1,18 @@
+// What main.cpp runs. Each function reads one case and returns what is wrong with it, or nothing.
+#pragma once
+
+#include <string>
+
+#include "case_reader.h"
+
+namespace lnx_test {
+
+std::string check_latents(CaseReader& reader);
+std::string check_integers(CaseReader& reader);
+std::string check_weight(CaseReader& reader);
+std::string check_network(CaseReader& reader);
+
+// One line for each instruction set: its name and the numbers of IsaTraits.
+void print_traits();
+
+}  // namespace lnx_test
