@@ -73,6 +73,7 @@ def decode_packed(
     decoders: Sequence[tuple[NDArray[np.int32], int]],
     threads: int,
 ) -> tuple[list[PackedWeight], list[str | None]]: ...
+
 # The machine's roofs (csrc/bindings/peak.cpp).
 
 def measure_fma_gflops(isa: str, seconds: float) -> float: ...
