@@ -20,6 +20,7 @@ from typing import Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from lilnetx.graph.activations import ACTIVATION_FUNCTIONS
 from lilnetx.graph.ir import (
     Add,
     AvgPool2d,
@@ -31,7 +32,6 @@ from lilnetx.graph.ir import (
     Linear,
     MaxPool2d,
     Node,
-    Relu,
     Shape,
 )
 from lilnetx.graph.live import live_nodes
@@ -79,6 +79,9 @@ class Removal:
     removed_channels: int
     removed_weights: int
 
+
+# Each channel of what they yield depends on that channel of what they read.
+_CHANNEL_WISE = (MaxPool2d, AvgPool2d, GlobalAvgPool, Add)
 
 W = TypeVar("W", bound=SparseWeight)
 
@@ -134,8 +137,8 @@ def _constants(
         match node.op:
             case Conv2d() | Linear():
                 value = _constant_filters(node, weights[node.name], inputs[0])
-            case Relu():
-                value = np.maximum(inputs[0], 0.0)
+            case op if type(op) in ACTIVATION_FUNCTIONS:
+                value = ACTIVATION_FUNCTIONS[type(op)](inputs[0])
             case Add():
                 value = inputs[0] + inputs[1]
             case MaxPool2d() | GlobalAvgPool():
@@ -233,7 +236,7 @@ def _spread(
                 pixels = _pixels(shapes[source])
                 require(source, np.any(out.reshape(-1, pixels), axis=1))
                 require(node.name, np.repeat(need[source], pixels))
-            case Relu() | MaxPool2d() | AvgPool2d() | GlobalAvgPool() | Add():
+            case op if isinstance(op, _CHANNEL_WISE) or type(op) in ACTIVATION_FUNCTIONS:
                 for name in node.inputs:
                     require(node.name, need[name])
                 for name in node.inputs:

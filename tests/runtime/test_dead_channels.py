@@ -19,11 +19,16 @@ from lilnetx.graph.ir import (
     Flatten,
     GlobalAvgPool,
     Graph,
+    HardSigmoid,
+    HardSwish,
     LatentWeight,
     Linear,
     MaxPool2d,
     Node,
     Relu,
+    Relu6,
+    Sigmoid,
+    Silu,
     Softmax,
 )
 from lilnetx.graph.shapes import infer_shapes
@@ -186,6 +191,22 @@ def test_the_classifier_sees_flattened_channels():
     expected = 2 * fc.values[:, :12].sum(axis=1, dtype=np.float64)
     assert np.array_equal(small.node("fc").bias, expected.astype(np.float32))
     assert_same_outputs(graph, LAYER["float32"])
+
+
+@pytest.mark.parametrize("op", [Relu6(), HardSwish(), Silu(), HardSigmoid(), Sigmoid()], ids=str)
+def test_constants_pass_through_activations(op):
+    graph = network(
+        conv("a", "x", 3, 7, dead=[0, 1, 2, 4, 6], bias=[0, -5, 7, 1, 1.25, 2, -1]),
+        Node("r", op, ("a",)),
+        conv("out", "r", 7, 3),
+    )
+    assert kept(removed(graph)[0], "a") == 2
+    assert_same_outputs(graph, LAYER["float32"])
+    # Padding is zero, and so must be what is left out beside it.
+    padded = replace(graph, nodes=(*graph.nodes[:2], conv("out", "r", 7, 3, 3, padding=(1, 1))))
+    zeros = {Relu6: 3, HardSwish: 2, Silu: 1, HardSigmoid: 1, Sigmoid: 0}[type(op)]
+    assert kept(removed(padded)[0], "a") == 7 - zeros
+    assert_same_outputs(padded, LAYER["float32"])
 
 
 @pytest.mark.parametrize(
