@@ -20,13 +20,16 @@ namespace lnx {
 // row stride.
 //
 // Slices are stored by channel block, in it by unit (a filter, or a block of filters), in it by
-// channel: those of unit u in block b are ptr[b * units + u] up to ptr[b * units + u + 1].
+// channel. Each block has its own order of units: the one at place i of block b is
+// unit[b * units + i], its slices are ptr[b * units + i] up to ptr[b * units + i + 1]. A range of
+// places that a kernel gets holds the same units in every block.
 struct ConvArgs {
   const float* in;
   int64_t channel_stride;   // floats between channels of `in`
   const int32_t* taps;      // flat offset of each tap from the output position, num_taps of them
   int num_taps;             //
   const uint32_t* ptr;      // blocks * units + 1
+  const uint32_t* unit;     // blocks * units
   const uint16_t* channel;  // input channel of each slice, less block * block_channels
   const float* values;      // num_taps weights a slice (times filter_block, innermost, if blocked)
   int blocks;
@@ -34,6 +37,8 @@ struct ConvArgs {
   int units;
   int filters;
   int height;      // rows of the output
+  int width;       // pixels in one of its rows
+  int in_width;    // of the input too
   int row_stride;  // floats; of the input too, unless in_row_stride differs (3x3 with stride 2)
   int in_row_stride;
   bool zero_sides;  // row kernels: padding is 1, and columns beside the image are not in memory
@@ -48,22 +53,24 @@ struct ConvArgs {
 };
 
 // Splits an image into planes in which a strided convolution is one with stride 1: plane
-// (phase, kx), row j, column x holds row (j + first_row) * stride_h + phase, column
+// (phase, kx), row j, column x holds row (j + first_row[phase]) * stride_h + phase, column
 // x * stride_w + shift[kx] of the input, or zero outside of it.
 struct StageArgs {
   const float* in;
   int64_t in_stride;
   int in_height, in_width, in_row_stride;
   int stride_h, stride_w;
-  int first_row;
-  const int32_t* phases;  // num_phases of them
+  const int32_t* first_rows;  // one a phase
+  const int32_t* phases;      // num_phases of them
   int num_phases;
   const int32_t* shifts;  // num_shifts of them
   int num_shifts;
   float* out;
   int64_t out_stride;    // floats between channels
   int64_t plane_stride;  // floats between planes
-  int rows, width, row_stride;
+  int rows, width;
+  int row_stride;  // floats from row to row of a plane
+  int row_floats;  // and those of them that are written: planes may lie side by side
   bool padded;     // whether columns outside of the input are read
   float* row;      // one row of the input between margins of zeros, which stand for the padding
   int64_t margin;  // floats before it
@@ -80,7 +87,6 @@ struct PoolArgs {
   bool average;
   const float* row_scale;     // average: 1 / rows counted, one an output row
   const float* column_scale;  // average: 1 / columns counted, rounded up to 16 columns
-  const uint8_t* mask;        // of one output row, rounded up to 16 columns
   float* buffer;              // one row, with padding_w floats of the neutral element before it
 };
 

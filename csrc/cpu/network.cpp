@@ -37,7 +37,7 @@ struct Network::State {
   // Pixels of the image, and `reach` floats around them, must lie in the arena.
   void check_image(const Image& i, int64_t reach) const {
     check(i.channels > 0 && i.height > 0 && i.width > 0 && i.width <= i.row_stride &&
-              i.row_stride % 8 == 0 && i.channel_stride % 16 == 0 && i.offset % 16 == 0 &&
+              i.channel_stride % 16 == 0 && i.offset % 16 == 0 &&
               i.channel_stride >= (int64_t{i.height} * i.row_stride + 15) / 16 * 16,
           "image contradicts itself");
     const int64_t end = i.offset + i.channels * i.channel_stride;
@@ -129,10 +129,10 @@ void Network::add_conv(const ConvSpec& s, const PackedWeight& weight, const floa
   const bool is3x3 = w.kernel_h == 3 && w.kernel_w == 3 && w.dilation_h == 1 && w.dilation_w == 1;
   const bool stride2 = w.stride_h == 2 && w.stride_w == 2;
   const bool rows5x5 = s.kernel == ConvKernel::kRows5x5 || s.kernel == ConvKernel::kPairs5x5;
-  const bool direct2 = s.kernel == ConvKernel::kRows3x3s2 || s.kernel == ConvKernel::kPairs3x3s2 ||
-                       s.kernel == ConvKernel::kRows5x5s2 || s.kernel == ConvKernel::kPairs5x5s2;
+  const bool by_phase = s.kernel == ConvKernel::kRows3x3s2 || s.kernel == ConvKernel::kPairs3x3s2;
+  const bool direct2 = s.kernel == ConvKernel::kRows5x5s2 || s.kernel == ConvKernel::kPairs5x5s2;
   if (s.staged) {
-    state.scratch_floats = std::max(state.scratch_floats, stage_floats(s) + 64);
+    state.scratch_floats = std::max(state.scratch_floats, stage_floats(s, traits.lanes) + 64);
   } else {
     const bool own_sides = rows5x5 || s.kernel == ConvKernel::kPairs5x5s2 ||
                            (is3x3 && w.padding_w == 1 && s.kernel != ConvKernel::kFlat &&
@@ -143,9 +143,9 @@ void Network::add_conv(const ConvSpec& s, const PackedWeight& weight, const floa
                         : w.stride_h == 1 && w.stride_w == 1 && s.in.row_stride == s.out.row_stride,
                 "this kernel needs a staged input to change stride or layout");
   }
-  const bool whole_rows = is3x3 && !s.staged && s.out.row_stride % traits.lanes == 0;
-  const bool row_pairs = is3x3 && !s.staged && w.padding_h == 1 && w.padding_w == 1 &&
-                         s.out.row_stride == 8 && traits.lanes == 16;
+  const bool by_rows = is3x3 && (by_phase ? s.staged && stride2 && w.padding_h == 1 : !s.staged);
+  const bool row_pairs =
+      by_rows && w.padding_h == 1 && w.padding_w == 1 && s.out.width <= 8 && traits.lanes == 16;
   bool tile_fits = s.tile >= 1;
   switch (s.kernel) {
     case ConvKernel::kFlat:
@@ -156,7 +156,7 @@ void Network::add_conv(const ConvSpec& s, const PackedWeight& weight, const floa
       break;
     case ConvKernel::kRows3x3:
     case ConvKernel::kRows3x3s2:
-      state.check(whole_rows && (!direct2 || w.padding_w == 1),
+      state.check(by_rows && (!by_phase || w.padding_w == 1),
                   "the row kernel cannot do this convolution");
       tile_fits &= s.tile <= traits.row_vectors_max && s.tile_rows >= 1 &&
                    s.tile_rows <= traits.rows_max && s.tile_rows * s.tile <= traits.rows_tile;
@@ -171,8 +171,7 @@ void Network::add_conv(const ConvSpec& s, const PackedWeight& weight, const floa
       state.check(row_pairs, "the pairs kernel cannot do this convolution");
       break;
     case ConvKernel::kPairs3x3s2:
-      state.check(row_pairs && s.in.row_stride == 16,
-                  "the pairs kernel cannot do this convolution");
+      state.check(row_pairs && s.in.width <= 16, "the pairs kernel cannot do this convolution");
       break;
   }
   state.check(tile_fits, "no kernel has this tile");

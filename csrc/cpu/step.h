@@ -77,7 +77,7 @@ std::unique_ptr<Step> make_output_step(const Image& from, int index);
 // Bit p % 8 of byte p / 8 is set where flat position p of the image's channels is a pixel.
 std::vector<uint8_t> pixel_mask(const Image& image);
 
-// Floats of scratch that a staged convolution needs.
-int64_t stage_floats(const ConvSpec& spec);
+// Floats of scratch that a staged convolution needs where vectors have that many lanes.
+int64_t stage_floats(const ConvSpec& spec, int lanes);
 
 }  // namespace lnx

@@ -16,13 +16,41 @@ int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 // each column of taps. With the columns' shifts in the planes, taps differ by whole rows only, and
 // their loads stay aligned.
 struct Stage {
-  std::vector<int32_t> phases, shifts, taps;
-  int first_row = 0, rows = 0;
+  std::vector<int32_t> phases, first_rows, shifts, taps;
+  int stride_h = 1;
+  int rows = 0;
+  int row_stride = 0, row_floats = 0;
   int64_t plane_stride = 0;
   int64_t channel_stride = 0;
 
-  Stage(const Window& w, const Image& out) {
-    int last_row = 0;
+  Stage(const ConvSpec& spec, int lanes) {
+    const Window& w = spec.window;
+    if (spec.kernel == ConvKernel::kRows3x3s2) {
+      // One plane of all rows, each the even columns, then the odd ones, in whole vectors.
+      phases = {0};
+      first_rows = {-w.padding_h};
+      shifts = {0, 1};
+      rows = 2 * spec.out.height + 1;
+      row_floats = static_cast<int>(round_up(spec.out.width, lanes));
+      row_stride = 2 * row_floats;
+      plane_stride = row_floats;
+      channel_stride = int64_t{rows} * row_stride;
+      taps = {0, row_floats};
+      return;
+    }
+    stride_h = w.stride_h;
+    if (spec.kernel == ConvKernel::kPairs3x3s2) {
+      phases = {1, 0};
+      first_rows = {-1, 0};
+      shifts = {0, 1};
+      rows = spec.out.height + 1;
+      row_stride = 8;
+      finish();
+      for (int plane = 0; plane < 4; ++plane)
+        taps.push_back(static_cast<int32_t>(plane * plane_stride));
+      return;
+    }
+    int first_row = 0, last_row = 0;
     std::map<int, int> phase_index;
     for (int ky = 0; ky < w.kernel_h; ++ky) {
       const int shift = ky * w.dilation_h - w.padding_h;
@@ -33,18 +61,26 @@ struct Stage {
       first_row = ky == 0 ? row : std::min(first_row, row);
       last_row = ky == 0 ? row : std::max(last_row, row);
     }
+    first_rows.assign(phases.size(), first_row);
     for (int kx = 0; kx < w.kernel_w; ++kx) shifts.push_back(kx * w.dilation_w - w.padding_w);
-    rows = out.height + last_row - first_row;
-    plane_stride = round_up(int64_t{rows} * out.row_stride, 16);
-    channel_stride = plane_stride * static_cast<int64_t>(phases.size() * shifts.size());
+    rows = spec.out.height + last_row - first_row;
+    row_stride = spec.out.row_stride;
+    finish();
     for (int ky = 0; ky < w.kernel_h; ++ky) {
       const int shift = ky * w.dilation_h - w.padding_h;
       const int row = floor_div(shift, w.stride_h);
       const int phase = phase_index[shift - row * w.stride_h];
       for (int kx = 0; kx < w.kernel_w; ++kx)
         taps.push_back(static_cast<int32_t>((phase * w.kernel_w + kx) * plane_stride +
-                                            int64_t{row - first_row} * out.row_stride));
+                                            int64_t{row - first_row} * row_stride));
     }
+  }
+
+ private:
+  void finish() {
+    row_floats = row_stride;
+    plane_stride = round_up(int64_t{rows} * row_stride, 16);
+    channel_stride = plane_stride * static_cast<int64_t>(phases.size() * shifts.size());
   }
 };
 
@@ -70,19 +106,25 @@ class ConvStep : public Step {
            const PackedSlices& packed)
       : kernels_(kernels),
         spec_(spec),
-        stage_(spec.window, spec.out),
+        stage_(spec, kernels.traits.lanes),
         taps_(spec.staged ? stage_.taps : direct_taps(spec.window, spec.in.row_stride)),
         mask_(pixel_mask(spec.out)) {
-    const bool blocked = spec.kernel == ConvKernel::kFlatBlocked;
+    const int filter_block =
+        spec.kernel == ConvKernel::kFlatBlocked ? kernels.traits.filter_block : 1;
+    share_units(count_unit_slices(packed, shape, filter_block), threads);
+    const int64_t vectors =
+        round_up(int64_t{spec.out.height} * spec.out.row_stride, kernels.traits.lanes) /
+        kernels.traits.lanes;
+    const bool by_count = spec.kernel == ConvKernel::kFlat && vectors <= kFewTiles * spec.tile;
     const TiledSlices tiled =
-        tile_slices(packed, shape, spec.block_channels, blocked ? kernels.traits.filter_block : 1);
+        tile_slices(packed, shape, spec.block_channels, filter_block, share_, by_count);
+    unit_ = aligned_copy(tiled.unit);
     ptr_ = aligned_copy(tiled.ptr);
     channel_ = aligned_copy(tiled.channel);
     values_ = aligned_copy(tiled.values);
     blocks_ = tiled.blocks;
     units_ = tiled.units;
     any_slices_ = !tiled.channel.empty();
-    share_units(tiled, threads);
     if (spec.staged) {
       const Window& w = spec.window;
       margin_ = round_up(w.padding_w, 16);
@@ -139,6 +181,7 @@ class ConvStep : public Step {
     a.channel_stride = channel_stride;
     a.taps = taps_.data();
     a.num_taps = static_cast<int>(taps_.size());
+    a.unit = unit_.data();
     a.ptr = ptr_.data();
     a.channel = channel_.data();
     a.values = values_.data();
@@ -147,8 +190,10 @@ class ConvStep : public Step {
     a.units = units_;
     a.filters = spec_.out.channels;
     a.height = spec_.out.height;
+    a.width = spec_.out.width;
+    a.in_width = spec_.in.width;
     a.row_stride = spec_.out.row_stride;
-    a.in_row_stride = spec_.staged ? spec_.out.row_stride : spec_.in.row_stride;
+    a.in_row_stride = spec_.staged ? stage_.row_stride : spec_.in.row_stride;
     a.zero_sides = spec_.window.padding_w == 1;
     a.tile_rows = spec_.tile_rows;
     a.tile = spec_.tile;
@@ -173,17 +218,17 @@ class ConvStep : public Step {
  private:
   // Splits units into parts of about as many slices; a unit itself costs about one. A part should
   // take some microseconds at least.
-  void share_units(const TiledSlices& tiled, int threads) {
-    std::vector<int64_t> before(units_ + 1, 0);
-    for (int u = 0; u < units_; ++u) before[u + 1] = before[u] + tiled.unit_slices(u) + 1;
-    const int64_t work = before[units_] * static_cast<int64_t>(taps_.size()) * spec_.out.height *
+  void share_units(const std::vector<int64_t>& slices, int threads) {
+    const int units = static_cast<int>(slices.size());
+    std::vector<int64_t> before(units + 1, 0);
+    for (int u = 0; u < units; ++u) before[u + 1] = before[u] + slices[u] + 1;
+    const int64_t work = before[units] * static_cast<int64_t>(taps_.size()) * spec_.out.height *
                          spec_.out.row_stride;
     const int64_t parts = std::max<int64_t>(
-        1,
-        std::min({work / kPartWork, int64_t{units_}, int64_t{Frame::kPartsPerThread} * threads}));
+        1, std::min({work / kPartWork, int64_t{units}, int64_t{Frame::kPartsPerThread} * threads}));
     share_.push_back(0);
     for (int64_t i = 1; i <= parts; ++i) {
-      const int64_t target = before[units_] * i / parts;
+      const int64_t target = before[units] * i / parts;
       share_.push_back(static_cast<int>(std::lower_bound(before.begin(), before.end(), target) -
                                         before.begin()));
     }
@@ -197,9 +242,9 @@ class ConvStep : public Step {
     a.in_height = in.height;
     a.in_width = in.width;
     a.in_row_stride = in.row_stride;
-    a.stride_h = spec_.window.stride_h;
+    a.stride_h = stage_.stride_h;
     a.stride_w = spec_.window.stride_w;
-    a.first_row = stage_.first_row;
+    a.first_rows = stage_.first_rows.data();
     a.phases = stage_.phases.data();
     a.num_phases = static_cast<int>(stage_.phases.size());
     a.shifts = stage_.shifts.data();
@@ -209,7 +254,8 @@ class ConvStep : public Step {
     a.plane_stride = stage_.plane_stride;
     a.rows = stage_.rows;
     a.width = spec_.out.width;
-    a.row_stride = spec_.out.row_stride;
+    a.row_stride = stage_.row_stride;
+    a.row_floats = stage_.row_floats;
     const int last = (spec_.out.width - 1) * a.stride_w;
     a.padded = stage_.shifts.front() < 0 || last + stage_.shifts.back() >= in.width;
     a.margin = margin_;
@@ -222,13 +268,14 @@ class ConvStep : public Step {
   }
 
   static constexpr int64_t kPartWork = 200000;  // multiplications
+  static constexpr int kFewTiles = 4;           // as many passes teach the branch predictor little
 
   const KernelTable& kernels_;
   const ConvSpec spec_;
   const Stage stage_;
   const std::vector<int32_t> taps_;
   const std::vector<uint8_t> mask_;
-  AlignedBuffer<uint32_t> ptr_;
+  AlignedBuffer<uint32_t> unit_, ptr_;
   AlignedBuffer<uint16_t> channel_;
   AlignedBuffer<float> values_;
   int blocks_ = 0, units_ = 0;
@@ -252,8 +299,8 @@ std::vector<uint8_t> pixel_mask(const Image& image) {
   return mask;
 }
 
-int64_t stage_floats(const ConvSpec& spec) {
-  return spec.in.channels * Stage(spec.window, spec.out).channel_stride;
+int64_t stage_floats(const ConvSpec& spec, int lanes) {
+  return spec.in.channels * Stage(spec, lanes).channel_stride;
 }
 
 std::unique_ptr<Step> make_conv_step(const KernelTable& kernels, int threads, const ConvSpec& spec,

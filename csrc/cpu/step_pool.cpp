@@ -32,9 +32,6 @@ class PoolStep : public Step {
                                spec.count_include_pad);
     column_scale_ = average_scale(spec.out.width, spec.in.width, w.kernel_w, w.stride_w,
                                   w.padding_w, spec.count_include_pad);
-    mask_.assign((spec.out.width + 15) / 16 * 2, 0);
-    for (int x = 0; x < spec.out.width; ++x)
-      mask_[x / 8] = static_cast<uint8_t>(mask_[x / 8] | 1 << x % 8);
     // As far as the windows of the last, partly filled vector reach.
     const int64_t reach = (int64_t{spec.out.width} + 32) * w.stride_w + w.kernel_w;
     margin_ = (w.padding_w + 15) / 16 * 16;
@@ -65,7 +62,6 @@ class PoolStep : public Step {
     a.average = spec_.average;
     a.row_scale = row_scale_.data();
     a.column_scale = column_scale_.data();
-    a.mask = mask_.data();
     const int parts =
         frame.parts(spec_.in.channels, spec_.in.channel_stride + spec_.out.channel_stride);
     frame.split(spec_.in.channels, parts, [&](int begin, int end, int member) {
@@ -79,7 +75,6 @@ class PoolStep : public Step {
   const KernelTable& kernels_;
   const PoolSpec spec_;
   std::vector<float> row_scale_, column_scale_;
-  std::vector<uint8_t> mask_;
   int64_t margin_, buffer_stride_;
   mutable std::vector<float> buffers_;  // a row for each thread
 };

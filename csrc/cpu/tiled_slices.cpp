@@ -1,6 +1,7 @@
 #include "cpu/tiled_slices.h"
 
 #include <algorithm>
+#include <numeric>
 #include <stdexcept>
 
 namespace lnx {
@@ -15,34 +16,64 @@ struct Entry {
 
 class Tiler {
  public:
-  Tiler(const PackedSlices& packed, const SliceShape& shape, int block_channels, int filter_block)
-      : packed_(packed), shape_(shape), block_channels_(block_channels), width_(filter_block) {}
+  Tiler(const PackedSlices& packed, const SliceShape& shape, int filter_block)
+      : packed_(packed), shape_(shape), width_(filter_block) {}
 
-  TiledSlices run() {
+  int units() const { return static_cast<int>((shape_.filters + width_ - 1) / width_); }
+
+  std::vector<int64_t> count() {
+    std::vector<int64_t> slices(units(), 0);
+    for (int u = 0; u < units(); ++u) {
+      collect(u);
+      for_each_slice([&](uint32_t, size_t, size_t) { ++slices[u]; });
+    }
+    return slices;
+  }
+
+  TiledSlices run(int block_channels, const std::vector<int>& parts, bool by_count) {
     TiledSlices tiled;
-    tiled.block_channels = block_channels_;
+    tiled.block_channels = block_channels;
     tiled.blocks = static_cast<int>(
-        std::max<int64_t>(1, (shape_.channels + block_channels_ - 1) / block_channels_));
-    tiled.units = static_cast<int>((shape_.filters + width_ - 1) / width_);
-    tiled.ptr.assign(static_cast<size_t>(tiled.blocks) * tiled.units + 1, 0);
+        std::max<int64_t>(1, (shape_.channels + block_channels - 1) / block_channels));
+    tiled.units = units();
+    const size_t cells = static_cast<size_t>(tiled.blocks) * tiled.units;
     const size_t taps = pointwise() ? 1 : shape_.length;
 
-    // First how many slices each (block, unit) has, then where they begin, then the slices.
+    // First how many slices each (block, unit) has, then the order, then where they begin, then the
+    // slices.
+    std::vector<uint32_t> count(cells, 0);
+    const auto cell = [&](uint32_t channel, int u) {
+      return static_cast<size_t>(channel / block_channels) * tiled.units + u;
+    };
     for (int u = 0; u < tiled.units; ++u) {
       collect(u);
-      for_each_slice(
-          [&](uint32_t channel, size_t, size_t) { ++tiled.ptr[cell(tiled, channel, u) + 1]; });
+      for_each_slice([&](uint32_t channel, size_t, size_t) { ++count[cell(channel, u)]; });
     }
-    for (size_t i = 1; i < tiled.ptr.size(); ++i) tiled.ptr[i] += tiled.ptr[i - 1];
+    tiled.unit.resize(cells);
+    tiled.ptr.assign(cells + 1, 0);
+    std::vector<uint32_t> next(cells);
+    for (int b = 0; b < tiled.blocks; ++b) {
+      const size_t first = static_cast<size_t>(b) * tiled.units;
+      const auto begin = tiled.unit.begin() + first;
+      std::iota(begin, begin + tiled.units, 0u);
+      for (size_t p = 1; by_count && p < parts.size(); ++p)
+        std::stable_sort(begin + parts[p - 1], begin + parts[p], [&](uint32_t u, uint32_t v) {
+          return count[first + u] < count[first + v];
+        });
+      for (int i = 0; i < tiled.units; ++i) {
+        const size_t u = first + begin[i];
+        next[u] = tiled.ptr[first + i];
+        tiled.ptr[first + i + 1] = next[u] + count[u];
+      }
+    }
     const size_t slices = tiled.ptr.back();
     tiled.channel.resize(slices);
     tiled.values.assign(slices * taps * width_, 0.0f);
-    std::vector<uint32_t> next(tiled.ptr.begin(), tiled.ptr.end() - 1);
     for (int u = 0; u < tiled.units; ++u) {
       collect(u);
       for_each_slice([&](uint32_t channel, size_t begin, size_t end) {
-        const size_t k = next[cell(tiled, channel, u)]++;
-        tiled.channel[k] = static_cast<uint16_t>(channel % block_channels_);
+        const size_t k = next[cell(channel, u)]++;
+        tiled.channel[k] = static_cast<uint16_t>(channel % block_channels);
         float* out = &tiled.values[k * taps * width_];
         for (size_t e = begin; e < end; ++e)
           for (size_t t = 0; t < taps; ++t)
@@ -54,10 +85,6 @@ class Tiler {
 
  private:
   bool pointwise() const { return shape_.channels_per_slice > 1 || shape_.length == 1; }
-
-  size_t cell(const TiledSlices& tiled, uint32_t channel, int u) const {
-    return static_cast<size_t>(channel / block_channels_) * tiled.units + u;
-  }
 
   // Fills entries_ with the slices of unit u, sorted by channel.
   void collect(int u) {
@@ -95,27 +122,22 @@ class Tiler {
 
   const PackedSlices& packed_;
   const SliceShape& shape_;
-  const int block_channels_;
   const int width_;
   std::vector<Entry> entries_;
 };
 
 }  // namespace
 
-int64_t TiledSlices::unit_slices(int u) const {
-  int64_t n = 0;
-  for (int b = 0; b < blocks; ++b) {
-    const size_t i = static_cast<size_t>(b) * units + u;
-    n += ptr[i + 1] - ptr[i];
-  }
-  return n;
+std::vector<int64_t> count_unit_slices(const PackedSlices& packed, const SliceShape& shape,
+                                       int filter_block) {
+  return Tiler(packed, shape, filter_block).count();
 }
 
 TiledSlices tile_slices(const PackedSlices& packed, const SliceShape& shape, int block_channels,
-                        int filter_block) {
+                        int filter_block, const std::vector<int>& parts, bool by_count) {
   if (block_channels < 1 || block_channels > 65536 || filter_block < 1)
     throw std::invalid_argument("channel blocks hold 1 to 65536 channels");
-  return Tiler(packed, shape, block_channels, filter_block).run();
+  return Tiler(packed, shape, filter_block).run(block_channels, parts, by_count);
 }
 
 }  // namespace lnx

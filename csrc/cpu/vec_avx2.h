@@ -76,6 +76,32 @@ LNX_INLINE Vec keep(Vec v, const uint8_t* mask, uint64_t p) {
   const __m256i bits = _mm256_and_si256(_mm256_set1_epi32(mask[p / 8]), bit);
   return _mm256_and_ps(v, _mm256_castsi256_ps(_mm256_cmpeq_epi32(bits, bit)));
 }
+struct Part {
+  __m256i lanes;
+  int count;
+};
+LNX_INLINE Part part(int64_t count) {
+  const int n = static_cast<int>(count >= kLanes ? kLanes : count > 0 ? count : 0);
+  const __m256i index = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
+  return {_mm256_cmpgt_epi32(_mm256_set1_epi32(n), index), n};
+}
+LNX_INLINE Vec load_part(const float* p, Part part) { return _mm256_maskload_ps(p, part.lanes); }
+// In pieces: masked stores are slow on some processors.
+LNX_INLINE void store_part(float* p, Vec v, Part part) {
+  if (part.count == kLanes) return store(p, v);
+  __m128 rest = _mm256_castps256_ps128(v);
+  if (part.count & 4) {
+    _mm_storeu_ps(p, rest);
+    rest = _mm256_extractf128_ps(v, 1);
+    p += 4;
+  }
+  if (part.count & 2) {
+    _mm_storel_pi(reinterpret_cast<__m64*>(p), rest);
+    rest = _mm_movehl_ps(rest, rest);
+    p += 2;
+  }
+  if (part.count & 1) _mm_store_ss(p, rest);
+}
 LNX_INLINE float sum(Vec v) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   s = _mm_add_ps(s, _mm_movehl_ps(s, s));

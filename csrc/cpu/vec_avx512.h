@@ -108,6 +108,26 @@ LNX_INLINE Vec keep(Vec v, const uint8_t* mask, uint64_t p) {
   std::memcpy(&bits, mask + p / 8, sizeof bits);
   return _mm512_maskz_mov_ps(bits, v);
 }
+// The first `count` lanes of a vector, 0 to kLanes of them.
+using Part = __mmask16;
+LNX_INLINE Part part(int64_t count) {
+  return static_cast<Part>(count >= kLanes ? 0xFFFF : (1u << (count > 0 ? count : 0)) - 1);
+}
+// Loads those lanes, the others are zero.
+LNX_INLINE Vec load_part(const float* p, Part lanes) { return _mm512_maskz_loadu_ps(lanes, p); }
+// Stores those lanes, and touches nothing after them.
+LNX_INLINE void store_part(float* p, Vec v, Part lanes) { _mm512_mask_storeu_ps(p, lanes, v); }
+// The same lanes, at most 8, of two rows: one in each half.
+LNX_INLINE Part twice(Part lanes) { return static_cast<Part>(lanes | lanes << 8); }
+// Two rows of at most 8 floats, one in each half; only the lanes in both masks are read.
+LNX_INLINE Vec load_rows(const float* p, int64_t row_stride, Part lanes) {
+  const Vec first = _mm512_maskz_loadu_ps(lanes & 0xFF, p);
+  return _mm512_mask_loadu_ps(first, lanes & 0xFF00, p + row_stride - 8);
+}
+LNX_INLINE void store_rows(float* p, int64_t row_stride, Vec v, Part lanes) {
+  _mm512_mask_storeu_ps(p, lanes & 0xFF, v);
+  _mm512_mask_storeu_ps(p + row_stride - 8, lanes & 0xFF00, v);
+}
 LNX_INLINE float sum(Vec v) { return _mm512_reduce_add_ps(v); }
 
 }  // namespace lnx::avx512

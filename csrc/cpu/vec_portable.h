@@ -75,6 +75,24 @@ LNX_INLINE Vec keep(Vec v, const uint8_t* mask, uint64_t p) {
   const VecInt spread = {bits, bits, bits, bits};
   return (Vec)((VecInt)v & ((spread & bit) == bit));
 }
+struct Part {
+  VecInt lanes;
+  int count;
+};
+LNX_INLINE Part part(int64_t count) {
+  const int n = static_cast<int>(count >= kLanes ? kLanes : count > 0 ? count : 0);
+  return {VecInt{n, n, n, n} > VecInt{0, 1, 2, 3}, n};
+}
+LNX_INLINE Vec load_part(const float* p, Part part) {
+  if (part.count == kLanes) return load(p);
+  Vec v = zero();
+  for (int i = 0; i < part.count; ++i) v[i] = p[i];
+  return v;
+}
+LNX_INLINE void store_part(float* p, Vec v, Part part) {
+  if (part.count == kLanes) return store(p, v);
+  for (int i = 0; i < part.count; ++i) p[i] = v[i];
+}
 LNX_INLINE float sum(Vec v) { return (v[0] + v[1]) + (v[2] + v[3]); }
 
 }  // namespace lnx::portable

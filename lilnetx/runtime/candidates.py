@@ -93,7 +93,7 @@ def _flat_tiles(problem: Problem, choice: Choice) -> list[Choice]:
 
 
 def _row_tiles(problem: Problem, choice: Choice) -> list[Choice]:
-    vectors = problem.output.row_stride // problem.traits["lanes"]
+    vectors = -(-problem.output.width // problem.traits["lanes"])
     tiles = [(rows, choice.tile) for rows in _splits(problem.output.height, choice.tile_rows)]
     for cols in _splits(vectors, choice.tile):
         most = max(1, problem.traits["rows_tile"] // cols)

@@ -1,11 +1,13 @@
-"""Where activations lie in memory: rows with zero gaps, planes with rows of zeros between them.
+"""Where activations lie in memory: rows, with or without zero gaps, between rows of zeros.
 
-Image column x is at index x of its row, and the gap after the last column is as wide as the padding
-of the convolutions that need it. The left neighbour of column 0 is then the gap of the row before,
-so that every tap is one flat shift of the plane. (3×3 and 5×5 kernels know the sides of an image,
-and other strided convolutions gather their input first: they need no gaps.) All values of
-one height and width share one layout; that keeps additions flat, and lets values reuse each other's
-memory without clearing it: the zeros of one are the zeros of the other.
+A channel is a plane of rows; image column x is at index x of its row. Where pointwise layers read or
+write images of a width, rows follow each other directly, and no lane of a vector is wasted on gaps.
+Where a convolution is done by flat shifts of the plane, the gap after the last column is as wide as
+its padding: the left neighbour of column 0 is then the gap of the row before. (3×3 kernels know the
+sides of an image, and strided convolutions gather their input first: they need no gaps.) Everywhere
+else rows are whole vectors, so that they are aligned. All values of one height and width share one
+layout; that keeps additions flat, and lets values reuse each other's memory without clearing it: the
+zeros of one are the zeros of the other.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ class PlaneLayout:
     Attributes:
         height: Rows of pixels.
         width: Columns of pixels.
-        row_stride: From row to row; a multiple of 16, or 8 where a row fits.
+        row_stride: From row to row: the width, or a multiple of 16 (8 where a row fits).
         halo: Rows of zeros above each channel (and so below the one before).
         side: Columns of padding that flat convolutions read beyond those rows.
     """
@@ -117,16 +119,23 @@ def plane_layouts(
     """Layout for each (height, width) of a network's images.
 
     Gaps follow from the widest padding of the flat convolutions that read images of that width,
-    halos from the highest padding of all that read images of that size.
+    halos from the highest padding of all that read images of that size. Rows are packed where a
+    pointwise layer reads images of that width, unless a 5×5 kernel has to do with it.
     """
     gaps: dict[int, int] = {}
     halos: dict[tuple[int, int], int] = {}
+    pointwise: set[int] = set()
+    whole: set[int] = set()
     for step in steps:
         op = step.node.op
         if not isinstance(op, Conv2d):
             continue
         _, height, width = shapes[step.inputs[0]]
         ph, pw = op.padding
+        if is_5x5(op):
+            whole.update((width, shapes[step.output][2]))
+        elif op.kernel == op.stride == (1, 1) and op.groups == 1:
+            pointwise.add(width)
         if pw <= MAX_PADDING and (op.stride == (1, 1) or is_5x5(op)) and not knows_sides(op):
             gaps[width] = max(gaps.get(width, 0), pw)
         if ph <= MAX_PADDING:
@@ -137,7 +146,10 @@ def plane_layouts(
             _, height, width = shape
             side = gaps.get(width, 0)
             used = width + side
-            row_stride = 8 if used <= 8 else round_up(used, _VECTOR)
+            if side == 0 and width in pointwise - whole:
+                row_stride = width
+            else:
+                row_stride = 8 if used <= 8 else round_up(used, _VECTOR)
             halo = halos.get((height, width), 0)
             layouts[height, width] = PlaneLayout(height, width, row_stride, halo, side)
     return layouts

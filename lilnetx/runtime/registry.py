@@ -23,7 +23,7 @@ _FLAT_BYTES = 36 * 1024
 _ROWS_BYTES = 512 * 1024
 _MAX_BLOCK = 1 << 16  # channels, by their index within a block
 # With more vectors a tile, fewer channels would fit, and partial sums would cost more.
-_POINTWISE_TILE = 8
+_POINTWISE_TILE = 7
 
 
 @functools.cache
@@ -150,7 +150,7 @@ def _block_channels(p: Problem, cache: int, bytes_per_channel: int) -> int:
 
 def _rows_choice(p: Problem, name: str, stride: int, reason: str) -> Choice:
     traits = p.traits
-    vectors = p.output.row_stride // traits["lanes"]
+    vectors = -(-p.output.width // traits["lanes"])
     tiles = -(-vectors // traits["row_vectors_max"])
     cols = -(-vectors // tiles)
     rows = min(traits["rows_tile"] // cols, traits["rows_max"], p.output.height)
@@ -158,7 +158,7 @@ def _rows_choice(p: Problem, name: str, stride: int, reason: str) -> Choice:
     bytes_per_channel = (stride * rows + 2) * stride * cols * traits["lanes"] * 4
     block = _block_channels(p, _ROWS_BYTES, bytes_per_channel)
     label = _label(p) + "rows"
-    return Choice(name, label, False, block, rows, cols, f"{rows}x{cols}", reason)
+    return Choice(name, label, stride == 2, block, rows, cols, f"{rows}x{cols}", reason)
 
 
 def _rows3x3(p: Problem) -> Choice:
@@ -169,14 +169,13 @@ def _rows3x3(p: Problem) -> Choice:
 
 def _rows3x3s2(p: Problem) -> Choice:
     return _rows_choice(
-        p, "rows3x3s2", 2, "3x3 stride 2: each loaded row is split into even and odd columns"
+        p, "rows3x3s2", 2, "3x3 stride 2: input split into even and odd rows and columns"
     )
 
 
-def _suits_pairs(p: Problem, columns: int) -> bool:
-    padded = p.op.padding == (1, 1) and p.rows_padded
-    narrow = p.output.row_stride == 8 and p.input.row_stride == columns
-    return p.is_3x3 and padded and narrow and p.traits["lanes"] == 16
+def _suits_pairs(p: Problem) -> bool:
+    narrow = p.output.width <= 8 and p.traits["lanes"] == 16
+    return p.is_3x3 and p.op.padding == (1, 1) and narrow
 
 
 def _pairs_choice(p: Problem, name: str) -> Choice:
@@ -184,7 +183,9 @@ def _pairs_choice(p: Problem, name: str) -> Choice:
     block = _block_channels(p, _ROWS_BYTES, 4 * p.input.channel_stride)
     kh, kw = p.op.kernel
     reason = f"{kh}x{kw} to at most 8 columns: two image rows in each vector"
-    return Choice(name, _label(p) + "pairs", False, block, 0, vectors, f"{vectors}x1", reason)
+    return Choice(
+        name, _label(p) + "pairs", name == "pairs3x3s2", block, 0, vectors, f"{vectors}x1", reason
+    )
 
 
 # Rows of a tile of the 5x5 kernels, and vectors of a row, as conv5x5.h has them.
@@ -278,36 +279,29 @@ def _flat_blocked(p: Problem) -> Choice:
 KERNELS = (
     Kernel("flat", lambda p: p.density == 0, _flat),
     Kernel(
+        "pairs3x3",
+        lambda p: p.op.stride == (1, 1) and _suits_pairs(p) and p.rows_padded,
+        lambda p: _pairs_choice(p, "pairs3x3"),
+    ),
+    Kernel(
+        "pairs3x3s2",
+        lambda p: p.op.stride == (2, 2) and _suits_pairs(p),
+        lambda p: _pairs_choice(p, "pairs3x3s2"),
+    ),
+    Kernel(
         "rows3x3",
         lambda p: (
             p.is_3x3
             and p.op.stride == (1, 1)
             and p.input.row_stride == p.output.row_stride
             and p.rows_padded
-            and p.whole_rows
         ),
         _rows3x3,
     ),
     Kernel(
-        "pairs3x3",
-        lambda p: p.op.stride == (1, 1) and _suits_pairs(p, 8),
-        lambda p: _pairs_choice(p, "pairs3x3"),
-    ),
-    Kernel(
         "rows3x3s2",
-        lambda p: (
-            p.is_3x3
-            and p.op.stride == (2, 2)
-            and p.op.padding[1] == 1
-            and p.rows_padded
-            and p.whole_rows
-        ),
+        lambda p: p.is_3x3 and p.op.stride == (2, 2) and p.op.padding == (1, 1),
         _rows3x3s2,
-    ),
-    Kernel(
-        "pairs3x3s2",
-        lambda p: p.op.stride == (2, 2) and _suits_pairs(p, 16),
-        lambda p: _pairs_choice(p, "pairs3x3s2"),
     ),
     Kernel("rows5x5", lambda p: _suits_5x5(p, 0), _rows5x5),
     Kernel(

@@ -7,6 +7,9 @@ namespace lnx::LNX_ISA {
 
 constexpr int kRowVectorsMax = 4;
 
+// How many lanes of a vector are pixels, where that many columns are left.
+LNX_INLINE int lanes_left(int columns) { return columns < kLanes ? columns : kLanes; }
+
 // Rows that a tile of `cols` vectors a row may have.
 constexpr int rows_for(int cols) {
   return kRowsTile / cols < kRowsMax ? kRowsTile / cols : kRowsMax;
@@ -14,7 +17,7 @@ constexpr int rows_for(int cols) {
 
 // Stride 1. All nine weights stay in registers; each row is loaded once, shifted by a lane to both
 // sides, and used for up to three output rows. Columns beside the image are taken as zero, so rows
-// need no gaps: where a tile spans whole rows (kFull) nothing beside it is loaded.
+// need no gaps between them: where a tile spans whole rows (kFull) nothing beside it is loaded.
 template <int kRows, int kCols, bool kFull>
 void rows3x3_block(const ConvArgs& args, const Block& b) {
   const ConvArgs a = args;
@@ -24,6 +27,11 @@ void rows3x3_block(const ConvArgs& args, const Block& b) {
   // At the sides of the image there may be another value's memory: not read, though it would not
   // count.
   const int64_t before = b.leftmost ? 0 : -kLanes, after = b.rightmost ? 0 : kCols * kLanes;
+  const Part last = part(b.columns.in - (kCols - 1) * kLanes);
+  const int tail = lanes_left(b.columns.out - (kCols - 1) * kLanes);
+  const auto load_column = [&](const float* row, int v) LNX_LAMBDA {
+    return v == kCols - 1 ? load_part(row + v * kLanes, last) : load(row + v * kLanes);
+  };
   for_each_unit<1>(
       a, b, 9,
       [&](const Tile& t, const uint16_t* channel, const float* values, uint32_t n) LNX_LAMBDA {
@@ -38,12 +46,12 @@ void rows3x3_block(const ConvArgs& args, const Block& b) {
           for (int r = 0; r < kRows + 2; ++r) {
             const float* row = x + r * step;
             Vec prev = kFull ? zero() : both(load(row + before), left_edge);
-            Vec cur = load(row);
+            Vec cur = load_column(row, 0);
             LNX_UNROLL
             for (int v = 0; v < kCols; ++v) {
               Vec next = zero();
               if (v + 1 < kCols) {
-                next = load(row + (v + 1) * kLanes);
+                next = load_column(row, v + 1);
               } else if (!kFull) {
                 next = both(load(row + after), right_edge);
               }
@@ -62,41 +70,39 @@ void rows3x3_block(const ConvArgs& args, const Block& b) {
             }
           }
         }
-        end_tile<kRows, kCols>(a, t, a.row_stride, acc);
+        end_rows<kRows, kCols>(a, t, a.row_stride, tail, acc);
       });
 }
 
-// Stride 2, padding 1 at the left. Each row of input is loaded once and split into its even columns
-// (under the middle taps) and its odd ones (under the right taps, and shifted by a lane under the
-// left taps); odd rows serve two rows of output.
+// Stride 2, padding 1, over rows that `stage` split into even columns and, taps[1] floats after
+// them, odd ones. Those are under the right taps, and shifted by a lane under the left ones. The
+// addresses are kept as plain as this so that the compiler keeps all else in registers.
 template <int kRows, int kCols, bool kFull>
 void rows3x3s2_block(const ConvArgs& args, const Block& b) {
   const ConvArgs a = args;
-  const int64_t step = a.in_row_stride;
-  const float* in = b.in + a.taps[1];
+  const int64_t odd_columns = kFull ? kCols * kLanes : a.taps[1];
+  const int64_t step = kFull ? 2 * kCols * kLanes : a.in_row_stride;
+  const int tail = lanes_left(b.columns.out - (kCols - 1) * kLanes);
   const Vec left_edge = all_bits(!b.leftmost);
-  const int64_t before = b.leftmost ? 0 : -2 * kLanes;
+  const int64_t before = b.leftmost ? 0 : -kLanes;
   for_each_unit<1>(
       a, b, 9,
       [&](const Tile& t, const uint16_t* channel, const float* values, uint32_t n) LNX_LAMBDA {
         Vec acc[kRows * kCols];
         begin_tile<kRows, kCols>(a, t, a.row_stride, acc);
         for (uint32_t k = 0; k < n; ++k, values += 9) {
-          const float* x = in + channel[k] * a.channel_stride;
+          const float* x = b.in + channel[k] * a.channel_stride;
           Vec w[9];
           LNX_UNROLL
           for (int i = 0; i < 9; ++i) w[i] = set1(values[i]);
           LNX_UNROLL
           for (int r = 0; r < 2 * kRows + 1; ++r) {
             const float* row = x + r * step;
-            Vec last = zero();
-            if (!kFull)
-              last = both(odd(load(row + before), load(row + before + kLanes)), left_edge);
+            Vec prev = kFull ? zero() : both(load(row + odd_columns + before), left_edge);
             LNX_UNROLL
             for (int v = 0; v < kCols; ++v) {
-              const Vec low = load(row + 2 * v * kLanes), high = load(row + (2 * v + 1) * kLanes);
-              const Vec right_taps = odd(low, high);
-              const Vec under[3] = {left(last, right_taps), even(low, high), right_taps};
+              const Vec right_taps = load(row + odd_columns + v * kLanes);
+              const Vec under[3] = {left(prev, right_taps), load(row + v * kLanes), right_taps};
               LNX_UNROLL
               for (int kx = 0; kx < 3; ++kx) {
                 LNX_UNROLL
@@ -106,11 +112,11 @@ void rows3x3s2_block(const ConvArgs& args, const Block& b) {
                     acc[o / 2 * kCols + v] = fma(w[ky * 3 + kx], under[kx], acc[o / 2 * kCols + v]);
                 }
               }
-              last = right_taps;
+              prev = right_taps;
             }
           }
         }
-        end_tile<kRows, kCols>(a, t, a.row_stride, acc);
+        end_rows<kRows, kCols>(a, t, a.row_stride, tail, acc);
       });
 }
 
@@ -146,7 +152,7 @@ static BlockFn pick_tile(int rows, int cols) {
 
 template <template <int, int, bool> class Kernel, int kStride>
 static void for_each_row_tile(const ConvArgs& a, int begin, int end) {
-  const int vectors = a.row_stride / kLanes;
+  const int vectors = (a.width + kLanes - 1) / kLanes;
   const int64_t col_tiles = (vectors + a.tile - 1) / a.tile;
   const int64_t row_tiles = (a.height + a.tile_rows - 1) / a.tile_rows;
   for (int64_t i = 0; i < row_tiles; ++i) {
@@ -157,9 +163,12 @@ static void for_each_row_tile(const ConvArgs& a, int begin, int end) {
       const int cols = static_cast<int>(split(vectors, col_tiles, j + 1) - from);
       const BlockFn fn = a.zero_sides && col_tiles == 1 ? pick_tile<Kernel, true>(rows, cols)
                                                         : pick_tile<Kernel, false>(rows, cols);
-      run_tile(a, fn, kStride * (top * a.in_row_stride + from * kLanes),
-               top * a.row_stride + from * kLanes, begin, end, a.zero_sides && j == 0,
-               a.zero_sides && j == col_tiles - 1);
+      const int first = static_cast<int>(from * kLanes);
+      // Without padding the columns that outputs need are all in the image.
+      const int in_columns = (a.zero_sides ? a.in_width : a.in_row_stride) - first;
+      run_tile(a, fn, kStride * top * a.in_row_stride + first, top * a.row_stride + first, begin,
+               end, true, a.zero_sides && j == 0, a.zero_sides && j == col_tiles - 1,
+               Columns{in_columns, a.width - first});
     }
   }
 }

@@ -1,5 +1,4 @@
-// 3x3 kernels for images of at most 8 columns on 16 lanes: rows are 8 floats, so a vector holds
-// two.
+// 3x3 kernels for images of at most 8 columns on 16 lanes: a vector holds two rows.
 #pragma once
 
 #include "cpu/kernels/tile.h"
@@ -14,15 +13,57 @@ LNX_INLINE Vec add_taps(const Vec* w, Vec at_left, Vec at_centre, Vec at_right, 
   return fma(w[2], at_right, fma(w[1], at_centre, fma(w[0], at_left, acc)));
 }
 
+// Beginning and end of a tile whose vectors hold two rows of the output each. The second row of the
+// last one may be outside of the image.
+template <int kVectors>
+LNX_INLINE void begin_pairs(const ConvArgs& a, const Tile& t, Part lanes, Vec (&acc)[kVectors]) {
+  if (t.first) {
+    const Vec bias = set1(a.bias[t.filter]);
+    LNX_UNROLL
+    for (int v = 0; v < kVectors; ++v) acc[v] = bias;
+    return;
+  }
+  const float* out = a.out + t.filter * a.out_stride + t.position;
+  LNX_UNROLL
+  for (int v = 0; v < kVectors; ++v)
+    acc[v] = load_rows(out + 2 * v * a.row_stride, a.row_stride, lanes);
+}
+
+template <int kVectors>
+LNX_INLINE void end_pairs(const ConvArgs& a, const Tile& t, Part lanes, int rows,
+                          Vec (&acc)[kVectors]) {
+  const int64_t start = t.filter * a.out_stride + t.position;
+  if (t.last) {
+    LNX_UNROLL
+    for (int v = 0; v < kVectors; ++v) {
+      if (a.residual)
+        acc[v] =
+            add(acc[v], load_rows(a.residual + start + 2 * v * a.row_stride, a.row_stride, lanes));
+      if (a.activation == Activation::kRelu) acc[v] = relu(acc[v]);
+      if (a.activation == Activation::kRelu6) acc[v] = relu6(acc[v]);
+    }
+  }
+  float* out = a.out + start;
+  LNX_UNROLL
+  for (int v = 0; v < kVectors; ++v)
+    store_rows(out + 2 * v * a.row_stride, a.row_stride, acc[v],
+               2 * v + 1 < rows ? lanes : static_cast<Part>(lanes & 0xFF));
+  if (t.last && !is_inline(a.activation))
+    for (int r = 0; r < 2 * kVectors && r < rows; ++r)
+      activate(out + r * a.row_stride, a.width, a.activation);
+}
+
 // Stride 1, padding 1.
 template <int kVectors>
 void pairs3x3_block(const ConvArgs& args, const Block& b) {
   const ConvArgs a = args;
+  const Part lanes = twice(part(a.width));
+  const int rows = a.height - static_cast<int>(b.position / a.row_stride);
   for_each_unit<1>(
       a, b, 9,
       [&](const Tile& t, const uint16_t* channel, const float* values, uint32_t n) LNX_LAMBDA {
         Vec acc[kVectors], above[kVectors], below[kVectors];
-        begin_tile<1, kVectors>(a, t, 0, acc);
+        begin_pairs<kVectors>(a, t, lanes, acc);
         LNX_UNROLL
         for (int v = 0; v < kVectors; ++v) above[v] = below[v] = zero();
         for (uint32_t k = 0; k < n; ++k, values += 9) {
@@ -30,10 +71,10 @@ void pairs3x3_block(const ConvArgs& args, const Block& b) {
           Vec w[9];
           LNX_UNROLL
           for (int i = 0; i < 9; ++i) w[i] = set1(values[i]);
-          Vec prev = load(x - kLanes);
+          Vec prev = load_rows(x - 2 * a.row_stride, a.row_stride, lanes);
           LNX_UNROLL
           for (int v = 0; v <= kVectors; ++v) {
-            const Vec cur = load(x + v * kLanes);
+            const Vec cur = load_rows(x + 2 * v * a.row_stride, a.row_stride, lanes);
             // Rows 2v - 1 and 2v: above the outputs of vector v, and below those of vector v - 1.
             const Vec mid = middle(prev, cur);
             const Vec mid_left = left_in_rows(mid), mid_right = right_in_rows(mid);
@@ -47,67 +88,75 @@ void pairs3x3_block(const ConvArgs& args, const Block& b) {
         }
         LNX_UNROLL
         for (int v = 0; v < kVectors; ++v) acc[v] = add(acc[v], add(above[v], below[v]));
-        end_tile<1, kVectors>(a, t, 0, acc);
+        end_pairs<kVectors>(a, t, lanes, rows, acc);
       });
 }
 
-// Stride 2, padding 1, from rows of 16 floats: the even columns of two rows make one vector, and so
-// do the odd ones.
+// Stride 2, padding 1, over planes that `stage` split by the phase of row and column, with rows of
+// 8 floats: taps holds where odd rows' even and odd columns begin, then even rows'. Row j of the
+// even ones is the centre of output row j; rows j and j + 1 of the odd ones are above and below it.
 template <int kVectors>
 void pairs3x3s2_block(const ConvArgs& args, const Block& b) {
   const ConvArgs a = args;
-  for_each_unit<1>(
-      a, b, 9,
-      [&](const Tile& t, const uint16_t* channel, const float* values, uint32_t n) LNX_LAMBDA {
-        Vec acc[kVectors], above[kVectors], below[kVectors];
-        begin_tile<1, kVectors>(a, t, 0, acc);
-        LNX_UNROLL
-        for (int v = 0; v < kVectors; ++v) above[v] = below[v] = zero();
-        for (uint32_t k = 0; k < n; ++k, values += 9) {
-          const float* x = b.in + channel[k] * a.channel_stride - kLanes;  // the row above
-          Vec w[9];
-          LNX_UNROLL
-          for (int i = 0; i < 9; ++i) w[i] = set1(values[i]);
-          LNX_UNROLL
-          for (int v = 0; v < kVectors; ++v) {
-            Vec* sums[3] = {&above[v], &acc[v], &below[v]};
-            LNX_UNROLL
-            for (int ky = 0; ky < 3; ++ky) {
-              const Vec upper = load(x + (4 * v + ky) * kLanes);
-              const Vec lower = load(x + (4 * v + ky + 2) * kLanes);
-              const Vec at_right = odd(upper, lower);
-              *sums[ky] = add_taps(w + 3 * ky, left_in_rows(at_right), even(upper, lower), at_right,
-                                   *sums[ky]);
-            }
-          }
-        }
-        LNX_UNROLL
-        for (int v = 0; v < kVectors; ++v) acc[v] = add(acc[v], add(above[v], below[v]));
-        end_tile<1, kVectors>(a, t, 0, acc);
-      });
+  const Part lanes = twice(part(a.width));
+  const int rows = a.height - static_cast<int>(b.position / a.row_stride);
+  for_each_unit<1>(a, b, 9,
+                   [&](const Tile& t, const uint16_t* channel, const float* values, uint32_t n)
+                       LNX_LAMBDA {
+                         Vec acc[kVectors], above[kVectors], below[kVectors];
+                         begin_pairs<kVectors>(a, t, lanes, acc);
+                         LNX_UNROLL
+                         for (int v = 0; v < kVectors; ++v) above[v] = below[v] = zero();
+                         for (uint32_t k = 0; k < n; ++k, values += 9) {
+                           const float* x = b.in + channel[k] * a.channel_stride;
+                           Vec w[9];
+                           LNX_UNROLL
+                           for (int i = 0; i < 9; ++i) w[i] = set1(values[i]);
+                           const float *odd_even = x + a.taps[0], *odd_odd = x + a.taps[1];
+                           const float *even_even = x + a.taps[2], *even_odd = x + a.taps[3];
+                           Vec centre = load(odd_even), right = load(odd_odd);
+                           LNX_UNROLL
+                           for (int v = 0; v < kVectors; ++v) {
+                             above[v] = add_taps(w, left_in_rows(right), centre, right, above[v]);
+                             const Vec mid_right = load(even_odd + v * kLanes);
+                             acc[v] = add_taps(w + 3, left_in_rows(mid_right),
+                                               load(even_even + v * kLanes), mid_right, acc[v]);
+                             const Vec next_centre = load(odd_even + (v + 1) * kLanes);
+                             const Vec next_right = load(odd_odd + (v + 1) * kLanes);
+                             const Vec low_right = middle(right, next_right);
+                             below[v] = add_taps(w + 6, left_in_rows(low_right),
+                                                 middle(centre, next_centre), low_right, below[v]);
+                             centre = next_centre;
+                             right = next_right;
+                           }
+                         }
+                         LNX_UNROLL
+                         for (int v = 0; v < kVectors; ++v)
+                           acc[v] = add(acc[v], add(above[v], below[v]));
+                         end_pairs<kVectors>(a, t, lanes, rows, acc);
+                       });
 }
 
-// Input rows per output row give the input's position: kStride rows of 8 * kStride floats.
-template <int kStride>
 LNX_INLINE void for_each_pairs_tile(const ConvArgs& a, const BlockFn* table, int begin, int end) {
-  const int64_t vectors = (static_cast<int64_t>(a.height) * a.row_stride + kLanes - 1) / kLanes;
+  const int64_t vectors = (a.height + 1) / 2;
   const int64_t tiles = (vectors + kPairsTile - 1) / kPairsTile;
   for (int64_t i = 0; i < tiles; ++i) {
     const int64_t from = split(vectors, tiles, i), to = split(vectors, tiles, i + 1);
-    run_tile(a, table[to - from - 1], kStride * kStride * from * kLanes, from * kLanes, begin, end);
+    run_tile(a, table[to - from - 1], 2 * from * a.in_row_stride, 2 * from * a.row_stride, begin,
+             end);
   }
 }
 
 static void conv_pairs3x3(const ConvArgs& a, int begin, int end) {
   static constexpr BlockFn table[kPairsTile] = {pairs3x3_block<1>, pairs3x3_block<2>,
                                                 pairs3x3_block<3>, pairs3x3_block<4>};
-  for_each_pairs_tile<1>(a, table, begin, end);
+  for_each_pairs_tile(a, table, begin, end);
 }
 
 static void conv_pairs3x3s2(const ConvArgs& a, int begin, int end) {
   static constexpr BlockFn table[kPairsTile] = {pairs3x3s2_block<1>, pairs3x3s2_block<2>,
                                                 pairs3x3s2_block<3>, pairs3x3s2_block<4>};
-  for_each_pairs_tile<2>(a, table, begin, end);
+  for_each_pairs_tile(a, table, begin, end);
 }
 
 }  // namespace lnx::LNX_ISA

@@ -180,7 +180,7 @@ static void rows5x5(const ConvArgs& a, int begin, int end) {
       const int cols = static_cast<int>(split(vectors, col_tiles, j + 1) - from);
       run_tile(a, pick_tile5x5<kStride>(rows, cols),
                kStride * (top * a.in_row_stride + from * kLanes),
-               top * a.row_stride + from * kLanes, begin, end, j == 0, j == col_tiles - 1);
+               top * a.row_stride + from * kLanes, begin, end, false, j == 0, j == col_tiles - 1);
     }
   }
 }

@@ -19,7 +19,7 @@ LNX_INLINE void add_scaled(Vec weight, const float* x, Vec* acc) {
 // take turns, because a chain of additions into one set would wait for its own latency.
 template <int kVectors, bool kPointwise>
 void flat_block(const ConvArgs& args, const Block& b) {
-  constexpr bool kTwoSets = 2 * kVectors <= kFlatTile;
+  constexpr bool kTwoSets = 2 * kVectors < kFlatTile;
   const ConvArgs a = args;
   const int64_t slice_floats = kPointwise ? 1 : a.num_taps;
   for_each_unit<1>(
@@ -86,7 +86,8 @@ void flat_blocked_block(const ConvArgs& args, const Block& b) {
         for (int f = 0; f < kFilterBlock; ++f) {
           // Filters past the last one have zero weights and are not stored.
           if (t.filter + f < a.filters) {
-            begin_tile<1, kVectors>(a, Tile{t.filter + f, t.position, t.first, t.last}, 0, acc[f]);
+            begin_tile<1, kVectors>(a, Tile{t.filter + f, t.position, t.first, t.last, t.whole}, 0,
+                                    acc[f]);
           } else {
             LNX_UNROLL
             for (int v = 0; v < kVectors; ++v) acc[f][v] = zero();
@@ -111,7 +112,8 @@ void flat_blocked_block(const ConvArgs& args, const Block& b) {
         LNX_UNROLL
         for (int f = 0; f < kFilterBlock; ++f)
           if (t.filter + f < a.filters)
-            end_tile<1, kVectors>(a, Tile{t.filter + f, t.position, t.first, t.last}, 0, acc[f]);
+            end_tile<1, kVectors>(a, Tile{t.filter + f, t.position, t.first, t.last, t.whole}, 0,
+                                  acc[f]);
       });
 }
 
@@ -134,7 +136,9 @@ LNX_INLINE void for_each_flat_tile(const ConvArgs& a, int begin, int end, Pick p
   const int64_t tiles = (vectors + a.tile - 1) / a.tile;
   for (int64_t i = 0; i < tiles; ++i) {
     const int64_t from = split(vectors, tiles, i), to = split(vectors, tiles, i + 1);
-    run_tile(a, pick(static_cast<int>(to - from)), from * kLanes, from * kLanes, begin, end);
+    const bool whole =
+        a.width == a.row_stride && to * kLanes <= static_cast<int64_t>(a.height) * a.row_stride;
+    run_tile(a, pick(static_cast<int>(to - from)), from * kLanes, from * kLanes, begin, end, whole);
   }
 }
 

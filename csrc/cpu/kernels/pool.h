@@ -66,8 +66,7 @@ static void pool_channels(const PoolArgs& a, int begin, int end) {
       for (int x = 0; x < a.out_width; x += kLanes) {
         Vec v = pool_row<kAverage>(a, x, neutral);
         if (kAverage) v = mul(v, mul(set1(a.row_scale[y]), load(a.column_scale + x)));
-        v = keep(v, a.mask, x);
-        store_in_row(out + x, v, a.out_row_stride - x);
+        store_part(out + x, v, part(a.out_width - x));
       }
     }
   }

@@ -13,15 +13,15 @@ LNX_INLINE void stage_row(const StageArgs& a, const float* row, int shift, float
   const float* from = row + shift;
   int x = 0;
   if (a.stride_w == 1) {
-    for (; x < a.width; x += kLanes) store_in_row(out + x, load(from + x), a.row_stride - x);
+    for (; x < a.width; x += kLanes) store_part(out + x, load(from + x), part(a.row_floats - x));
   } else if (a.stride_w == 2) {
     for (; x < a.width; x += kLanes)
-      store_in_row(out + x, even(load(from + 2 * x), load(from + 2 * x + kLanes)),
-                   a.row_stride - x);
+      store_part(out + x, even(load(from + 2 * x), load(from + 2 * x + kLanes)),
+                 part(a.row_floats - x));
   } else {
     for (; x < a.width; ++x) out[x] = from[static_cast<int64_t>(x) * a.stride_w];
   }
-  for (; x < a.row_stride; ++x) out[x] = 0.0f;
+  for (; x < a.row_floats; ++x) out[x] = 0.0f;
 }
 
 static void stage(const StageArgs& a, int begin, int end) {
@@ -31,7 +31,7 @@ static void stage(const StageArgs& a, int begin, int end) {
     for (int i = 0; i < a.num_phases; ++i) {
       float* planes = a.out + c * a.out_stride + i * a.num_shifts * a.plane_stride;
       for (int j = 0; j < a.rows; ++j) {
-        const int64_t y = static_cast<int64_t>(j + a.first_row) * a.stride_h + a.phases[i];
+        const int64_t y = static_cast<int64_t>(j + a.first_rows[i]) * a.stride_h + a.phases[i];
         const bool inside = y >= 0 && y < a.in_height;
         const float* row = in + y * a.in_row_stride;
         if (inside && a.padded) {
@@ -43,7 +43,7 @@ static void stage(const StageArgs& a, int begin, int end) {
           if (inside) {
             stage_row(a, row, a.shifts[s], out);
           } else {
-            std::memset(out, 0, sizeof(float) * a.row_stride);
+            std::memset(out, 0, sizeof(float) * a.row_floats);
           }
         }
       }

@@ -17,22 +17,11 @@ struct Tile {
   int filter;
   int64_t position;
   bool first, last;
+  bool whole;  // whether all of it are pixels
 };
 
 // Splits `total` into `parts` ranges of nearly equal length: begin of range i.
 LNX_INLINE int64_t split(int64_t total, int64_t parts, int64_t i) { return total * i / parts; }
-
-// Stores a vector of a row of which `left` floats remain: a row of 8 floats may be shorter than a
-// vector, and what follows it is another row, perhaps another thread's.
-LNX_INLINE void store_in_row(float* out, Vec v, int left) {
-  if (left >= kLanes) {
-    store(out, v);
-  } else {
-    float lanes[kLanes];
-    store(lanes, v);
-    std::memcpy(out, lanes, sizeof(float) * left);
-  }
-}
 
 // Accumulator of kRows rows of kCols vectors, rows `step` floats apart in the output.
 template <int kRows, int kCols>
@@ -75,11 +64,13 @@ LNX_INLINE void end_tile(const ConvArgs& a, const Tile& t, int64_t step,
       LNX_UNROLL
       for (int i = 0; i < kRows * kCols; ++i) acc[i] = relu6(acc[i]);
     }
-    LNX_UNROLL
-    for (int r = 0; r < kRows; ++r) {
+    if (!t.whole) {
       LNX_UNROLL
-      for (int v = 0; v < kCols; ++v)
-        acc[r * kCols + v] = keep(acc[r * kCols + v], mask, rest + r * step + v * kLanes);
+      for (int r = 0; r < kRows; ++r) {
+        LNX_UNROLL
+        for (int v = 0; v < kCols; ++v)
+          acc[r * kCols + v] = keep(acc[r * kCols + v], mask, rest + r * step + v * kLanes);
+      }
     }
   }
   float* out = a.out + start;
@@ -93,26 +84,79 @@ LNX_INLINE void end_tile(const ConvArgs& a, const Tile& t, int64_t step,
                   kLanes < 8 ? t.position % 8 : 0, kRows, kCols, step, a.activation);
 }
 
+// The same for kernels that go by rows, of which only the first `tail` lanes of the last vector are
+// pixels: what follows a row may be the next one.
+template <int kRows, int kCols>
+LNX_INLINE void end_rows(const ConvArgs& a, const Tile& t, int64_t step, int tail,
+                         Vec (&acc)[kRows * kCols]) {
+  const int64_t start = t.filter * a.out_stride + t.position;
+  if (t.last) {
+    if (a.residual) {
+      const float* residual = a.residual + start;
+      LNX_UNROLL
+      for (int r = 0; r < kRows; ++r) {
+        LNX_UNROLL
+        for (int v = 0; v < kCols; ++v)
+          acc[r * kCols + v] = add(acc[r * kCols + v], load(residual + r * step + v * kLanes));
+      }
+    }
+    if (a.activation == Activation::kRelu) {
+      LNX_UNROLL
+      for (int i = 0; i < kRows * kCols; ++i) acc[i] = relu(acc[i]);
+    } else if (a.activation == Activation::kRelu6) {
+      LNX_UNROLL
+      for (int i = 0; i < kRows * kCols; ++i) acc[i] = relu6(acc[i]);
+    }
+  }
+  const Part lanes = part(tail);
+  float* out = a.out + start;
+  LNX_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    LNX_UNROLL
+    for (int v = 0; v + 1 < kCols; ++v) store(out + r * step + v * kLanes, acc[r * kCols + v]);
+    store_part(out + r * step + (kCols - 1) * kLanes, acc[r * kCols + kCols - 1], lanes);
+  }
+  if (t.last && !is_inline(a.activation))
+    for (int r = 0; r < kRows; ++r)
+      activate(out + r * step, (kCols - 1) * kLanes + tail, a.activation);
+}
+
+// Pixels of the input and of the output from a tile's first column to the image's last.
+struct Columns {
+  int in, out;
+};
+
 // One channel block over one tile.
 struct Block {
   const float* in;           // the input at the tile's position, in the block's first channel
-  const uint32_t* ptr;       // where each unit's slices begin; one more entry than units
+  const uint32_t* unit;      // the order of the units
+  const uint32_t* ptr;       // where the slices at each place begin; one more entry than units
   int64_t position;          // of the tile in the output
-  int begin, end;            // units to compute
+  int begin, end;            // places of the units to compute
   bool first, last;          // among the channel blocks
+  bool whole;                // whether all of the tile are pixels
   bool leftmost, rightmost;  // whether the columns beside the tile are outside of the image
+  Columns columns;           // row kernels only
 };
 
 using BlockFn = void (*)(const ConvArgs&, const Block&);
+
+constexpr int64_t kWeightsAhead = 2048;
 
 // Calls fn(tile, channels, values, number of slices) for each unit of a block. Must be inlined into
 // the kernel: a call for each of the few slices that a unit has in a block would cost a third.
 template <int kFiltersPerUnit, typename Fn>
 LNX_INLINE void for_each_unit(const ConvArgs& a, const Block& b, int64_t slice_floats, Fn fn) {
   uint32_t k = b.ptr[b.begin];
-  for (int u = b.begin; u < b.end; ++u) {
-    const uint32_t next = b.ptr[u + 1];
-    const Tile t{u * kFiltersPerUnit, b.position, b.first, b.last};
+  for (int i = b.begin; i < b.end; ++i) {
+    const uint32_t next = b.ptr[i + 1];
+    const Tile t{static_cast<int>(b.unit[i]) * kFiltersPerUnit, b.position, b.first, b.last,
+                 b.whole};
+    // Weights are read once a tile, often from memory; their end is some units ahead.
+    const char* ahead = reinterpret_cast<const char*>(a.values + k * slice_floats) + kWeightsAhead;
+    for (int64_t line = 0; line < (next - k) * slice_floats * 4; line += 64)
+      __builtin_prefetch(ahead + line);
+    __builtin_prefetch(reinterpret_cast<const char*>(a.channel + k) + kWeightsAhead / 2);
     if (next != k || b.first || b.last) fn(t, a.channel + k, a.values + k * slice_floats, next - k);
     k = next;
   }
@@ -121,18 +165,22 @@ LNX_INLINE void for_each_unit(const ConvArgs& a, const Block& b, int64_t slice_f
 // Runs all channel blocks over one tile. A block's part of the input stays in the first-level cache
 // for all units.
 LNX_INLINE void run_tile(const ConvArgs& a, BlockFn fn, int64_t in_position, int64_t position,
-                         int begin, int end, bool leftmost = false, bool rightmost = false) {
+                         int begin, int end, bool whole = false, bool leftmost = false,
+                         bool rightmost = false, Columns columns = {}) {
   for (int i = 0; i < a.blocks; ++i) {
     Block b;
     b.in = a.in + static_cast<int64_t>(i) * a.block_channels * a.channel_stride + in_position;
+    b.unit = a.unit + static_cast<int64_t>(i) * a.units;
     b.ptr = a.ptr + static_cast<int64_t>(i) * a.units;
     b.position = position;
     b.begin = begin;
     b.end = end;
     b.first = i == 0;
     b.last = i == a.blocks - 1;
+    b.whole = whole;
     b.leftmost = leftmost;
     b.rightmost = rightmost;
+    b.columns = columns;
     fn(a, b);
   }
 }

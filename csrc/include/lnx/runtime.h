@@ -22,19 +22,19 @@ struct Image {
   int channels;
   int height;
   int width;
-  int row_stride;          // a multiple of 8
+  int row_stride;          // at least the width
   int64_t channel_stride;  // a multiple of 16
 };
 
 enum class ConvKernel {
   kFlat,         // any taps, one filter at a time
   kFlatBlocked,  // any taps, filter_block filters at a time
-  kRows3x3,      // 3x3, stride 1; row_stride a multiple of the vector
-  kRows3x3s2,    // 3x3, stride 2, padding 1 at left; row_stride a multiple of the vector
+  kRows3x3,      // 3x3, stride 1
+  kRows3x3s2,    // 3x3, stride 2, padding 1; staged
   kRows5x5,      // 5x5, stride 1, padding 2 at left; row_stride a multiple of the vector
   kRows5x5s2,    // the same with stride 2; two columns of zeros behind each row of the input
-  kPairs3x3,     // 3x3, stride 1, padding 1; row_stride 8, 16 lanes
-  kPairs3x3s2,   // 3x3, stride 2, padding 1; row_stride 16 to 8, 16 lanes
+  kPairs3x3,     // 3x3, stride 1, padding 1; at most 8 columns, 16 lanes
+  kPairs3x3s2,   // 3x3, stride 2, padding 1; at most 8 columns, 16 lanes; staged
   kPairs5x5,     // 5x5, stride 1, padding 2; row_stride 8, 16 lanes
   kPairs5x5s2,   // 5x5, stride 2, padding 2; row_stride 16 to 8, 16 lanes
 };
