@@ -81,7 +81,8 @@ def _torch_compile(graph: Graph, x: Array, threads: int) -> Contender:
     # A few per cent faster than contiguous images on ResNet-50; max-autotune is not.
     image = len(graph.input_shape) == 3
     layout = torch.channels_last if image else torch.contiguous_format
-    compiled = torch.compile(to_torch(graph).to(memory_format=layout))
+    model: Any = to_torch(graph)
+    compiled = torch.compile(model.to(memory_format=layout))
     tensor = torch.from_numpy(x).contiguous(memory_format=layout)
 
     def call() -> NDArray[Any]:
