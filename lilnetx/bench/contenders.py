@@ -78,8 +78,12 @@ def _torch_compile(graph: Graph, x: Array, threads: int) -> Contender:
     from lilnetx.graph.to_torch import to_torch
 
     torch.set_num_threads(threads)
-    compiled = torch.compile(to_torch(graph))
-    tensor = torch.from_numpy(x)
+    # A few per cent faster than contiguous images on ResNet-50; max-autotune is not.
+    image = len(graph.input_shape) == 3
+    layout = torch.channels_last if image else torch.contiguous_format
+    model: Any = to_torch(graph)
+    compiled = torch.compile(model.to(memory_format=layout))
+    tensor = torch.from_numpy(x).contiguous(memory_format=layout)
 
     def call() -> NDArray[Any]:
         # Freezing works without gradients only, and is refused in inference mode.
@@ -94,7 +98,8 @@ def _torch_compile(graph: Graph, x: Array, threads: int) -> Contender:
             f"torch.compile failed ({type(error).__name__}: {str(error).splitlines()[0]}); it "
             "needs a C++ compiler; leave torch-compile out of --against"
         ) from error
-    return Contender("torch-compile", "fp32", torch.__version__, "inductor, freezing", call)
+    settings = f"inductor, freezing, {'channels_last' if image else 'contiguous'}"
+    return Contender("torch-compile", "fp32", torch.__version__, settings, call)
 
 
 def _onnxruntime(graph: Graph, x: Array, threads: int) -> Contender:
