@@ -11,8 +11,8 @@
 namespace lnx::LNX_ISA {
 
 // Where a tile stands: which filter, which flat output position, and whether its channel block is
-// the first (start from the bias and the residual) and the last (apply the epilogue). Between blocks the partial
-// sums wait in the output.
+// the first (start from the bias and the residual) and the last (apply the epilogue). Between
+// blocks the partial sums wait in the output.
 struct Tile {
   int filter;
   int64_t position;
