@@ -76,6 +76,16 @@ struct StageArgs {
   int64_t margin;  // floats before it
 };
 
+// Rows of an image into the transformed rows that the Winograd kernels read.
+struct WinogradArgs {
+  const float* in;
+  int64_t in_stride;
+  int height, width, in_row_stride;
+  float* out;
+  int64_t out_stride;
+  int64_t plane_stride;  // floats between transformed planes, where those follow each other
+};
+
 struct PoolArgs {
   const float* in;
   int64_t in_stride;
@@ -127,6 +137,13 @@ struct KernelTable {
   void (*conv_pairs3x3s2)(const ConvArgs&, int begin, int end);
   void (*conv_pairs5x5)(const ConvArgs&, int begin, int end);
   void (*conv_pairs5x5s2)(const ConvArgs&, int begin, int end);
+  // Null without registers for the weights, and those for narrow images also unless lanes == 16.
+  void (*winograd_rows)(const WinogradArgs&, int begin, int end);
+  void (*conv_winograd3x3)(const ConvArgs&, int begin, int end);
+  void (*winograd_half_rows)(const WinogradArgs&, int begin, int end);
+  void (*conv_winograd_half3x3)(const ConvArgs&, int begin, int end);
+  void (*winograd_pairs)(const WinogradArgs&, int begin, int end);
+  void (*conv_winograd_pairs3x3)(const ConvArgs&, int begin, int end);
   void (*stage)(const StageArgs&, int begin, int end);
   void (*pool)(const PoolArgs&, int begin, int end);
   // Mean of `count` floats at each in + c * in_stride, of which `pixels` are not in gaps.

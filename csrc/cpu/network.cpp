@@ -107,6 +107,9 @@ ConvKernel conv_kernel_from_name(const std::string& name) {
   if (name == "rows5x5s2") return ConvKernel::kRows5x5s2;
   if (name == "pairs3x3") return ConvKernel::kPairs3x3;
   if (name == "pairs3x3s2") return ConvKernel::kPairs3x3s2;
+  if (name == "winograd3x3") return ConvKernel::kWinograd3x3;
+  if (name == "winograd_half3x3") return ConvKernel::kWinogradHalf3x3;
+  if (name == "winograd_pairs3x3") return ConvKernel::kWinogradPairs3x3;
   if (name == "pairs5x5") return ConvKernel::kPairs5x5;
   if (name == "pairs5x5s2") return ConvKernel::kPairs5x5s2;
   throw std::invalid_argument("unknown convolution kernel '" + name + "'");
@@ -183,6 +186,19 @@ void Network::add_conv(const ConvSpec& s, const PackedWeight& weight, const floa
       // Its tiles overlap, and would add the residual twice.
       state.check(!s.has_residual || s.residual.offset != s.out.offset,
                   "the 5x5 kernel cannot write over its residual");
+      break;
+    case ConvKernel::kWinograd3x3:
+    case ConvKernel::kWinogradHalf3x3:
+    case ConvKernel::kWinogradPairs3x3:
+      state.check(is3x3 && s.staged && w.stride_h == 1 && w.stride_w == 1 && w.padding_h == 1 &&
+                      w.padding_w == 1 && traits.winograd_tile > 0,
+                  "the Winograd kernel cannot do this convolution");
+      state.check(s.kernel == ConvKernel::kWinograd3x3 ||
+                      (traits.lanes == 16 &&
+                       s.out.width <= (s.kernel == ConvKernel::kWinogradHalf3x3 ? 16 : 8)),
+                  "this Winograd kernel is for narrow images");
+      tile_fits &= s.tile <= 4 && (s.kernel != ConvKernel::kWinograd3x3 ||
+                                   (s.tile_rows >= 1 && s.tile_rows <= traits.winograd_tile));
       break;
     case ConvKernel::kPairs3x3:
       state.check(row_pairs, "the pairs kernel cannot do this convolution");

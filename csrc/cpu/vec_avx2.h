@@ -102,6 +102,9 @@ LNX_INLINE void store_part(float* p, Vec v, Part part) {
   }
   if (part.count & 1) _mm_store_ss(p, rest);
 }
+LNX_INLINE Vec gather(const float* x, const uint32_t* index) {
+  return _mm256_i32gather_ps(x, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(index)), 4);
+}
 LNX_INLINE float sum(Vec v) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   s = _mm_add_ps(s, _mm_movehl_ps(s, s));

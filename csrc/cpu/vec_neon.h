@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #define LNX_ISA neon
+#define LNX_MANY_REGISTERS  // 32 of them
 #define LNX_INLINE static inline __attribute__((always_inline))
 #define LNX_INLINE_MEMBER inline __attribute__((always_inline))
 #define LNX_LAMBDA __attribute__((always_inline))
@@ -24,6 +25,7 @@ constexpr int kRowsMax = 14;
 LNX_INLINE Vec zero() { return vdupq_n_f32(0.0f); }
 LNX_INLINE Vec set1(float x) { return vdupq_n_f32(x); }
 LNX_INLINE Vec load(const float* p) { return vld1q_f32(p); }
+LNX_INLINE Vec in_register(Vec v) { return v; }
 LNX_INLINE void store(float* p, Vec v) { vst1q_f32(p, v); }
 LNX_INLINE Vec add(Vec a, Vec b) { return vaddq_f32(a, b); }
 LNX_INLINE Vec sub(Vec a, Vec b) { return vsubq_f32(a, b); }
@@ -49,6 +51,8 @@ LNX_INLINE Vec both(Vec a, Vec b) {
 }
 LNX_INLINE Vec even(Vec a, Vec b) { return vuzp1q_f32(a, b); }
 LNX_INLINE Vec odd(Vec a, Vec b) { return vuzp2q_f32(a, b); }
+LNX_INLINE Vec zip_low(Vec a, Vec b) { return vzip1q_f32(a, b); }
+LNX_INLINE Vec zip_high(Vec a, Vec b) { return vzip2q_f32(a, b); }
 LNX_INLINE Vec load4(const float* p) { return load(p); }
 template <int i>
 LNX_INLINE Vec splat(Vec four) {
@@ -58,6 +62,9 @@ LNX_INLINE Vec keep(Vec v, const uint8_t* mask, uint64_t p) {
   const uint32_t bit[4] = {1, 2, 4, 8};
   const uint32x4_t spread = vdupq_n_u32(static_cast<uint32_t>(mask[p / 8]) >> (p % 8));
   return both(v, vreinterpretq_f32_u32(vtstq_u32(spread, vld1q_u32(bit))));
+}
+LNX_INLINE Vec gather(const float* x, const uint32_t* index) {
+  return Vec{x[index[0]], x[index[1]], x[index[2]], x[index[3]]};
 }
 LNX_INLINE float sum(Vec v) { return vaddvq_f32(v); }
 

@@ -93,6 +93,9 @@ LNX_INLINE void store_part(float* p, Vec v, Part part) {
   if (part.count == kLanes) return store(p, v);
   for (int i = 0; i < part.count; ++i) p[i] = v[i];
 }
+LNX_INLINE Vec gather(const float* x, const uint32_t* index) {
+  return Vec{x[index[0]], x[index[1]], x[index[2]], x[index[3]]};
+}
 LNX_INLINE float sum(Vec v) { return (v[0] + v[1]) + (v[2] + v[3]); }
 
 }  // namespace lnx::portable

@@ -173,6 +173,33 @@ def _rows3x3s2(p: Problem) -> Choice:
     )
 
 
+# Slices of a channel that must share the transform of its rows for Winograd to pay.
+_WINOGRAD_SLICES = 6
+
+
+def _suits_winograd(p: Problem) -> bool:
+    plain = p.is_3x3 and p.op.stride == (1, 1) and p.op.padding == (1, 1) and p.op.groups == 1
+    shared = p.density * p.op.out_channels >= _WINOGRAD_SLICES
+    return plain and shared and p.traits["winograd_tile"] > 0
+
+
+def _winograd(p: Problem) -> Choice:
+    reason = "3x3 stride 1: Winograd's F(2, 3) along the rows saves a third of the work"
+    most, lanes, height = p.traits["winograd_tile"], p.traits["lanes"], p.output.height
+    rows_a_vector, kernel, loop = 1, "winograd3x3", "winograd"
+    if lanes == 16 and p.output.width <= 8:
+        reason = reason.replace("along the rows", "down the columns")
+        rows_a_vector, most, kernel, loop = 4, 4, "winograd_pairs3x3", "winogradpairs"
+    elif lanes == 16 and p.output.width <= 16:
+        rows_a_vector, most, kernel, loop = 2, 4, "winograd_half3x3", "winogradhalf"
+    vectors = -(-height // rows_a_vector)
+    tile = -(-vectors // -(-vectors // most))
+    block = _block_channels(p, _ROWS_BYTES, 4 * 4 * lanes * (tile + 2))
+    rows, cols = (tile, 2) if kernel == "winograd3x3" else (0, tile)
+    shape = f"{tile * rows_a_vector}x{2 if rows else 1}"
+    return Choice(kernel, _label(p) + loop, True, block, rows, cols, shape, reason)
+
+
 def _suits_pairs(p: Problem) -> bool:
     narrow = p.output.width <= 8 and p.traits["lanes"] == 16
     return p.is_3x3 and p.op.padding == (1, 1) and narrow
@@ -276,6 +303,7 @@ def _flat_blocked(p: Problem) -> Choice:
 
 KERNELS = (
     Kernel("flat", lambda p: p.density == 0, _flat),
+    Kernel("winograd3x3", _suits_winograd, _winograd),
     Kernel(
         "pairs3x3",
         lambda p: p.op.stride == (1, 1) and _suits_pairs(p) and p.rows_padded,

@@ -45,13 +45,16 @@ static void linear_dense(const LinearArgs& a, int begin, int end) {
 
 static void linear_sparse(const LinearArgs& a, int begin, int end) {
   for (int f = begin; f < end; ++f) {
-    float acc[4] = {0, 0, 0, 0};
+    Vec acc[2] = {zero(), zero()};
     uint32_t k = a.ptr[f];
     const uint32_t last = a.ptr[f + 1];
-    for (; k + 4 <= last; k += 4)
-      for (int i = 0; i < 4; ++i) acc[i] += a.values[k + i] * a.x[a.channel[k + i]];
-    for (; k < last; ++k) acc[0] += a.values[k] * a.x[a.channel[k]];
-    a.y[f] = (acc[0] + acc[1]) + (acc[2] + acc[3]) + a.bias[f];
+    for (; k + 2 * kLanes <= last; k += 2 * kLanes) {
+      acc[0] = fma(load(a.values + k), gather(a.x, a.channel + k), acc[0]);
+      acc[1] = fma(load(a.values + k + kLanes), gather(a.x, a.channel + k + kLanes), acc[1]);
+    }
+    float rest = 0.0f;
+    for (; k < last; ++k) rest += a.values[k] * a.x[a.channel[k]];
+    a.y[f] = sum(add(acc[0], acc[1])) + rest + a.bias[f];
   }
   activate(a.y + begin, end - begin, a.activation);
 }
