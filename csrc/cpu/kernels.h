@@ -130,6 +130,7 @@ struct KernelTable {
   void (*conv_flat_blocked)(const ConvArgs&, int begin, int end);
   void (*conv_rows3x3)(const ConvArgs&, int begin, int end);
   void (*conv_rows3x3s2)(const ConvArgs&, int begin, int end);
+  void (*conv_direct3x3s2)(const ConvArgs&, int begin, int end);
   void (*conv_rows5x5)(const ConvArgs&, int begin, int end);
   void (*conv_rows5x5s2)(const ConvArgs&, int begin, int end);
   // Null unless lanes == 16.

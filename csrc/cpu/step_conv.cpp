@@ -187,6 +187,9 @@ class ConvStep : public Step {
       case ConvKernel::kRows3x3s2:
         conv_ = kernels.conv_rows3x3s2;
         break;
+      case ConvKernel::kDirect3x3s2:
+        conv_ = kernels.conv_direct3x3s2;
+        break;
       case ConvKernel::kRows5x5:
         conv_ = kernels.conv_rows5x5;
         break;

@@ -66,6 +66,24 @@ LNX_INLINE Vec keep(Vec v, const uint8_t* mask, uint64_t p) {
 LNX_INLINE Vec gather(const float* x, const uint32_t* index) {
   return Vec{x[index[0]], x[index[1]], x[index[2]], x[index[3]]};
 }
+struct Part {
+  int count;
+};
+LNX_INLINE Part part(int64_t count) {
+  return {static_cast<int>(count >= kLanes ? kLanes : count > 0 ? count : 0)};
+}
+LNX_INLINE Vec load_part(const float* p, Part part) {
+  if (part.count == kLanes) return load(p);
+  float lanes[kLanes] = {};
+  for (int i = 0; i < part.count; ++i) lanes[i] = p[i];
+  return load(lanes);
+}
+LNX_INLINE void store_part(float* p, Vec v, Part part) {
+  if (part.count == kLanes) return store(p, v);
+  float lanes[kLanes];
+  store(lanes, v);
+  for (int i = 0; i < part.count; ++i) p[i] = lanes[i];
+}
 LNX_INLINE float sum(Vec v) { return vaddvq_f32(v); }
 
 }  // namespace lnx::neon

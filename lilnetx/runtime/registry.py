@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lilnetx import _core
 from lilnetx.graph.ir import Conv2d
@@ -221,9 +221,50 @@ def _pairs_choice(p: Problem, name: str) -> Choice:
     )
 
 
-# Rows of a tile of the 5x5 kernels, and vectors of a row, as conv5x5.h has them.
-ROWS_5X5 = (14, 7, 4, 2, 1)
-COLS_5X5 = 2
+# Rows of a tile, and most vectors of a row, of the 5x5 and the direct 3x3 kernels: step_tiles.h.
+STEP_ROWS = (14, 7, 4, 2, 1)
+STEP_COLS = 2
+# So many filters at least must read a channel before it pays to write its parted columns to memory.
+_FILTERS_PER_STAGE = 8
+
+
+def _step_choice(p: Problem, name: str, reason: str) -> Choice:
+    stride = p.op.stride[0]
+    lanes = p.traits["lanes"]
+    height = p.output.height
+    vectors = -(-p.output.width // lanes)
+    cols = -(-vectors // -(-vectors // STEP_COLS))
+    most = min(p.traits["rows_tile"] // cols, height)
+
+    def cost(rows: int) -> float:
+        """Each tile costs about as much as 1.5 rows more; what is left goes to smaller ones."""
+        tiles, left = divmod(height, rows)
+        for smaller in STEP_ROWS:
+            tiles, left = tiles + left // smaller, left % smaller
+        return height + 1.5 * tiles
+
+    rows = min((r for r in STEP_ROWS if r <= most), key=cost)
+    window = stride * (rows - 1) + p.op.kernel[0]
+    block = _block_channels(p, _ROWS_BYTES, window * stride * cols * lanes * 4)
+    return Choice(name, _label(p) + "rows", False, block, rows, cols, f"{rows}x{cols}", reason)
+
+
+def can_direct3x3s2(p: Problem) -> bool:
+    """Whether the direct kernel for 3×3 with stride 2 can do a layer."""
+    padded = p.op.padding[1] == 1 and p.input.halo >= p.op.padding[0]
+    return p.is_3x3 and p.op.stride == (2, 2) and padded
+
+
+def _suits_direct3x3s2(p: Problem) -> bool:
+    readers = p.density * p.op.out_channels / p.op.groups
+    return can_direct3x3s2(p) and readers < _FILTERS_PER_STAGE
+
+
+def _direct3x3s2(p: Problem) -> Choice:
+    readers = p.density * p.op.out_channels / p.op.groups
+    reason = f"3x3 stride 2: {readers:.1f} filters read a channel, columns are parted in registers"
+    choice = _step_choice(p, "direct3x3s2", reason)
+    return replace(choice, label=_label(p) + "direct")
 
 
 def _suits_5x5(p: Problem) -> bool:
@@ -232,18 +273,7 @@ def _suits_5x5(p: Problem) -> bool:
 
 
 def _rows5x5(p: Problem, name: str) -> Choice:
-    stride = p.op.stride[0]
-    lanes = p.traits["lanes"]
-    vectors = p.output.row_stride // lanes
-    cols = -(-vectors // -(-vectors // COLS_5X5))
-    most = min(p.traits["rows_tile"] // cols, p.output.height)
-    # The last tile overlaps the one before it, and each costs about 1.5 rows more than its own.
-    rows = min(
-        (r for r in ROWS_5X5 if r <= most), key=lambda r: -(-p.output.height // r) * (r + 1.5)
-    )
-    block = _block_channels(p, _ROWS_BYTES, (stride * rows + 4) * stride * cols * lanes * 4)
-    reason = "5x5: each loaded row serves all rows of output that it lies under"
-    return Choice(name, _label(p) + "rows", False, block, rows, cols, f"{rows}x{cols}", reason)
+    return _step_choice(p, name, "5x5: each loaded row serves all rows of output it lies under")
 
 
 def _flat_bytes(p: Problem, tile: int) -> int:
@@ -304,6 +334,7 @@ def _flat_blocked(p: Problem) -> Choice:
 KERNELS = (
     Kernel("flat", lambda p: p.density == 0, _flat),
     Kernel("winograd3x3", _suits_winograd, _winograd),
+    Kernel("direct3x3s2", _suits_direct3x3s2, _direct3x3s2),
     Kernel(
         "pairs3x3",
         lambda p: p.op.stride == (1, 1) and _suits_pairs(p) and p.rows_padded,

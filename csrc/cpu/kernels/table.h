@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cpu/kernels/conv3x3.h"
+#include "cpu/kernels/conv3x3_direct.h"
 #include "cpu/kernels/conv5x5.h"
 #include "cpu/kernels/conv_flat.h"
 #include "cpu/kernels/dense.h"
@@ -40,6 +41,7 @@ const KernelTable kTable = {
     conv_flat_blocked,
     conv_rows3x3,
     conv_rows3x3s2,
+    conv_direct3x3s2,
     conv_rows5x5,
     conv_rows5x5s2,
     LNX_PAIRS,

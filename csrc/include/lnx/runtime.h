@@ -32,6 +32,7 @@ enum class ConvKernel {
   kFlatBlocked,       // any taps, filter_block filters at a time
   kRows3x3,           // 3x3, stride 1
   kRows3x3s2,         // 3x3, stride 2, padding 1; staged
+  kDirect3x3s2,       // 3x3, stride 2, padding 1 at the sides, of an input that is not staged
   kRows5x5,           // 5x5, stride 1, padding 2 at left; row_stride a multiple of the vector
   kRows5x5s2,         // the same with stride 2; two columns of zeros behind each row of the input
   kPairs3x3,          // 3x3, stride 1, padding 1; at most 8 columns, 16 lanes
