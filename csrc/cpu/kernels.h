@@ -32,6 +32,8 @@ struct ConvArgs {
   const uint32_t* unit;     // blocks * units
   const uint16_t* channel;  // input channel of each slice, less block * block_channels
   const float* values;      // num_taps weights a slice (times filter_block, innermost, if blocked)
+  const int8_t* codes;     // or null; pointwise weights in place of values: times code_unit[filter]
+  const float* code_unit;  // one a filter
   int blocks;
   int block_channels;
   int units;

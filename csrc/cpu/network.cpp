@@ -218,6 +218,7 @@ void Network::add_conv(const ConvSpec& s, const PackedWeight& weight, const floa
   state.check(tile_fits, "no kernel has this tile");
   PackedSlices slices;
   weight.unpack(0, shape.filters, scale, slices);
+  if (pointwise && s.kernel == ConvKernel::kFlat) weight.unpack_codes(scale, slices);
   state.steps.push_back(make_conv_step(state.kernels, threads(), s, shape, slices));
 }
 

@@ -157,6 +157,8 @@ class ConvStep : public Step {
     unit_ = aligned_copy(tiled.unit);
     ptr_ = aligned_copy(tiled.ptr);
     channel_ = aligned_copy(tiled.channel);
+    codes_ = aligned_copy(tiled.codes);
+    if (!tiled.codes.empty()) code_unit_ = packed.unit;
     if (spec.kernel == ConvKernel::kWinograd3x3) winograd_ = kernels.winograd_rows;
     if (spec.kernel == ConvKernel::kWinogradHalf3x3) winograd_ = kernels.winograd_half_rows;
     const bool down = spec.kernel == ConvKernel::kWinogradPairs3x3;
@@ -237,6 +239,8 @@ class ConvStep : public Step {
     a.ptr = ptr_.data();
     a.channel = channel_.data();
     a.values = values_.data();
+    a.codes = codes_.size() ? codes_.data() : nullptr;
+    a.code_unit = code_unit_.data();
     a.blocks = blocks_;
     a.block_channels = spec_.block_channels;
     a.units = units_;
@@ -345,6 +349,8 @@ class ConvStep : public Step {
   AlignedBuffer<uint32_t> unit_, ptr_;
   AlignedBuffer<uint16_t> channel_;
   AlignedBuffer<float> values_;
+  AlignedBuffer<int8_t> codes_;
+  std::vector<float> code_unit_;
   int blocks_ = 0, units_ = 0;
   bool any_slices_ = false;
   std::vector<int> share_;

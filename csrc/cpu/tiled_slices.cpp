@@ -67,11 +67,18 @@ class Tiler {
     }
     const size_t slices = tiled.ptr.back();
     tiled.channel.resize(slices);
-    tiled.values.assign(slices * taps * width_, 0.0f);
+    // Units of several filters have zeros among their weights.
+    const bool coded = !packed_.codes.empty() && width_ == 1;
+    tiled.codes.resize(coded ? slices : 0);
+    tiled.values.assign(coded ? 0 : slices * taps * width_, 0.0f);
     for (int u = 0; u < tiled.units; ++u) {
       for_each_slice(u, [&](uint32_t channel, const Entry* begin, const Entry* end) {
         const size_t k = next[cell(channel, u)]++;
         tiled.channel[k] = static_cast<uint16_t>(channel % block_channels);
+        if (coded) {
+          tiled.codes[k] = packed_.codes[begin->values - packed_.values.data()];
+          return;
+        }
         float* out = &tiled.values[k * taps * width_];
         for (const Entry* e = begin; e < end; ++e)
           for (size_t t = 0; t < taps; ++t) out[t * width_ + e->filter] = e->values[t];

@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include <cstdint>
+#include <cstring>
 
 #define LNX_ISA avx2
 #define LNX_INLINE static inline __attribute__((always_inline))
@@ -65,6 +66,13 @@ LNX_INLINE Vec odd(Vec a, Vec b) {
 }
 LNX_INLINE Vec load4(const float* p) {
   const __m128 four = _mm_loadu_ps(p);
+  return _mm256_set_m128(four, four);
+}
+LNX_INLINE Vec load4(const int8_t* p, float unit) {
+  int32_t bytes;
+  std::memcpy(&bytes, p, sizeof bytes);
+  const __m128 values = _mm_cvtepi32_ps(_mm_cvtepi8_epi32(_mm_cvtsi32_si128(bytes)));
+  const __m128 four = _mm_mul_ps(values, _mm_set1_ps(unit));
   return _mm256_set_m128(four, four);
 }
 template <int i>

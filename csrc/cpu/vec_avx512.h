@@ -113,6 +113,13 @@ LNX_INLINE Vec zip_high(Vec a, Vec b) {
 }
 // Four floats from memory, and one of them in every lane: one load for four weights.
 LNX_INLINE Vec load4(const float* p) { return _mm512_broadcast_f32x4(_mm_loadu_ps(p)); }
+// The same of four integers, times `unit`.
+LNX_INLINE Vec load4(const int8_t* p, float unit) {
+  int32_t four;
+  std::memcpy(&four, p, sizeof four);
+  const __m128 values = _mm_cvtepi32_ps(_mm_cvtepi8_epi32(_mm_cvtsi32_si128(four)));
+  return _mm512_broadcast_f32x4(_mm_mul_ps(values, _mm_set1_ps(unit)));
+}
 template <int i>
 LNX_INLINE Vec splat(Vec four) {
   return _mm512_permute_ps(four, i * 0x55);

@@ -54,6 +54,11 @@ LNX_INLINE Vec odd(Vec a, Vec b) { return vuzp2q_f32(a, b); }
 LNX_INLINE Vec zip_low(Vec a, Vec b) { return vzip1q_f32(a, b); }
 LNX_INLINE Vec zip_high(Vec a, Vec b) { return vzip2q_f32(a, b); }
 LNX_INLINE Vec load4(const float* p) { return load(p); }
+LNX_INLINE Vec load4(const int8_t* p, float unit) {
+  const Vec four = {static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2]),
+                    static_cast<float>(p[3])};
+  return mul(four, set1(unit));
+}
 template <int i>
 LNX_INLINE Vec splat(Vec four) {
   return vdupq_laneq_f32(four, i);

@@ -65,6 +65,11 @@ LNX_INLINE Vec both(Vec a, Vec b) { return (Vec)((VecInt)a & (VecInt)b); }
 LNX_INLINE Vec even(Vec a, Vec b) { return LNX_SHUFFLE(a, b, 0, 2, 4, 6); }
 LNX_INLINE Vec odd(Vec a, Vec b) { return LNX_SHUFFLE(a, b, 1, 3, 5, 7); }
 LNX_INLINE Vec load4(const float* p) { return load(p); }
+LNX_INLINE Vec load4(const int8_t* p, float unit) {
+  const Vec four = {static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2]),
+                    static_cast<float>(p[3])};
+  return mul(four, set1(unit));
+}
 template <int i>
 LNX_INLINE Vec splat(Vec four) {
   return LNX_SHUFFLE(four, four, i, i, i, i);
