@@ -21,7 +21,7 @@ _COLOURS = {
     "META": "#009e73",
 }
 _CONTENTS = {
-    "header": "header, table, padding",
+    "header": "table, padding",
     "GRPH": "graph",
     "DECO": "decoders",
     "SIDE": "scales and biases",
