@@ -218,7 +218,7 @@ def _grid() -> list[ConvCase]:
         add(5, 5, (13, 13), stride=(2, 2), padding=(1, 1), density=density)
         add(16, 3, (10, 10), kernel=(1, 1), density=density, g=4)
         add(3, 4, (12, 12), kernel=(5, 5), padding=(2, 2), density=density)
-    # Winograd's transform: rows of several tiles of columns, of one, of half a vector, and narrower;
+    # Winograd's transform: rows of several tiles of columns, of one, of half a vector, narrower;
     # odd heights and widths; several blocks of channels.
     for width in (40, 33, 32, 17, 16, 14, 9, 8, 7, 3):
         for height in (1, 2, 7, 15):
