@@ -83,7 +83,7 @@ fuzz: $(INSTALLED) ## fuzz decoder and reader, FUZZ_SECONDS (300) each; damage e
 	LILNETX_ALL_BITS=1 LILNETX_KILLS=200 $(BIN)/pytest -s \
 	tests/format/test_format_shipped_damage.py tests/format/test_format_kill.py
 
-cross: $(INSTALLED) ## test the C++ library for aarch64 and (codec) big-endian s390x, in an emulator
+cross: $(INSTALLED) ## test the C++ library for aarch64 and (codec, weights) big-endian s390x, in an emulator
 	PATH="$(BIN):$$PATH" LILNETX_CROSS=1 $(BIN)/pytest tests/cpp $(PYTEST_ARGS)
 
 bench: $(INSTALLED) ## measure all figures of the documentation (about 12 minutes), then draw them
