@@ -88,9 +88,7 @@ def decode_seconds(path: str, seconds: float) -> float:
         while best == float("inf") or time.perf_counter() < end:
             arrays = [np.zeros(info.shape, np.int32) for info in infos]
             start = time.process_time()
-            found = _core.decode_latents(
-                streams.coded, streams.sizes, arrays, models, nonzero, 1
-            )
+            found = _core.decode_latents(streams.coded, streams.sizes, arrays, models, nonzero, 1)
             best = min(best, time.process_time() - start)
             assert not any(found)
     return best

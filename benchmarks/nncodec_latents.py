@@ -48,9 +48,7 @@ def main() -> None:
         arrays = [np.ascontiguousarray(file[name]).astype(np.int32) for name in file.files]
     best = None
     for row_skip in (0, 1):
-        unary = [
-            min(UNARY_LENGTHS, key=lambda u: len(encode([a], [u], row_skip))) for a in arrays
-        ]
+        unary = [min(UNARY_LENGTHS, key=lambda u: len(encode([a], [u], row_skip))) for a in arrays]
         data = encode(arrays, unary, row_skip)
         if best is None or len(data) < len(best[0]):
             best = (data, unary, row_skip)
