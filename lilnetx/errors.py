@@ -20,7 +20,7 @@ class NotAnLnxFileError(LnxFormatError):
 
 
 class UnsupportedVersionError(LnxFormatError):
-    """The file was written by a newer version of the format than this reader knows."""
+    """The file has a newer version of the format than this reader knows, or one too old for it."""
 
 
 class TruncatedFileError(LnxFormatError):
