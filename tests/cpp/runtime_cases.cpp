@@ -177,8 +177,9 @@ std::string check_network(CaseReader& reader) {
 void print_traits() {
   for (const lnx::Isa isa : lnx::available_isas()) {
     const lnx::IsaTraits& t = lnx::isa_traits(isa);
-    std::printf("%s %d %d %d %d %d %d %d\n", lnx::isa_name(isa), t.lanes, t.flat_tile,
-                t.flat_tile_blocked, t.filter_block, t.rows_tile, t.rows_max, t.row_vectors_max);
+    std::printf("%s %d %d %d %d %d %d %d %d\n", lnx::isa_name(isa), t.lanes, t.flat_tile,
+                t.flat_tile_blocked, t.filter_block, t.rows_tile, t.rows_max, t.row_vectors_max,
+                t.winograd_tile);
   }
 }
 
