@@ -407,6 +407,7 @@ class _IntModels:
     below: list[list[_Model]] = field(
         default_factory=lambda: [[_Model() for _ in range(4)] for _ in range(24)]
     )
+    low: list[_Model] = field(default_factory=lambda: [_Model() for _ in range(23)])
 
 
 def _code_vector(
@@ -437,7 +438,7 @@ def _code_vector(
             if magnitude < 4:
                 bit = models.below[bits][magnitude].code(coder, bit)
             else:
-                bit = coder.code(32768, bit)
+                bit = models.low[bits - 1 - place].code(coder, bit)
             magnitude = 2 * magnitude + bit
         found.append(-magnitude if negative else magnitude)
     return found
