@@ -222,11 +222,19 @@ def _grid() -> list[ConvCase]:
     # odd heights and widths; several blocks of channels.
     for width in (40, 33, 32, 17, 16, 14, 9, 8, 7, 3):
         for height in (1, 2, 7, 15):
-            cases.append(ConvCase(5, 24, (height, width), padding=(1, 1)))
+            cases.append(ConvCase(5, 32, (height, width), padding=(1, 1), density=0.3))
     for size in ((9, 35), (13, 14), (7, 7)):
         for activation in ("relu", "relu6", "silu"):
             cases.append(
-                ConvCase(600, 20, size, padding=(1, 1), residual=True, activation=activation)
+                ConvCase(
+                    600,
+                    32,
+                    size,
+                    padding=(1, 1),
+                    density=0.3,
+                    residual=True,
+                    activation=activation,
+                )
             )
     return cases
 
