@@ -94,6 +94,7 @@ class IsaTraits(TypedDict):
     rows_tile: int
     rows_max: int
     row_vectors_max: int
+    winograd_tile: int
 
 def available_isas() -> list[str]: ...
 def isa_traits(isa: str) -> IsaTraits: ...

@@ -47,6 +47,10 @@ class FileChangedError(LnxFormatError):
     """A file that a session was made from has changed since."""
 
 
+class OutOfMemoryError(LilnetxError, MemoryError):
+    """A network within the caps of the format that needs more memory than this machine gives."""
+
+
 class UnsupportedOperatorError(LilnetxError):
     """A network holds an operator that the importer or the runtime does not know."""
 

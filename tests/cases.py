@@ -114,12 +114,19 @@ def _grid() -> list[ConvCase]:
     add(2, 3, (5, 5), padding=(10, 12))
     # 3x3 with stride.
     for size in ((7, 7), (8, 8), (13, 14), (28, 28), (29, 31), (33, 57), (56, 56), (1, 1)):
+        # Few filters a channel, and so many that the input's columns are parted in memory.
         add(7, 4, size, stride=(2, 2), padding=(1, 1))
+        add(7, 25, size, stride=(2, 2), padding=(1, 1))
     add(3, 7, (9, 21), stride=(2, 1), padding=(1, 1))
     add(3, 7, (9, 21), stride=(1, 2), padding=(1, 1))
     add(3, 3, (17, 19), stride=(3, 3), padding=(1, 1))
     add(4, 3, (11, 40), stride=(2, 2))
     add(100, 3, (28, 28), stride=(2, 2), padding=(1, 1), density=0.3)
+    add(100, 40, (28, 28), stride=(2, 2), padding=(1, 1), density=0.3)
+    add(3, 4, (12, 19), stride=(2, 2), padding=(0, 1))
+    add(3, 4, (12, 35), stride=(2, 2), padding=(2, 1))
+    add(3, 4, (9, 65), stride=(2, 2), padding=(1, 1))
+    add(3, 4, (60, 95), stride=(2, 2), padding=(1, 1))
     # Pointwise, single weights and slices of four channels, with what pads the last slice.
     for channels, filters, size in (
         (1, 1, (1, 1)),
@@ -211,6 +218,16 @@ def _grid() -> list[ConvCase]:
         add(5, 5, (13, 13), stride=(2, 2), padding=(1, 1), density=density)
         add(16, 3, (10, 10), kernel=(1, 1), density=density, g=4)
         add(3, 4, (12, 12), kernel=(5, 5), padding=(2, 2), density=density)
+    # Winograd's transform: rows of several tiles of columns, of one, of half a vector, narrower;
+    # odd heights and widths; several blocks of channels.
+    for width in (40, 33, 32, 17, 16, 14, 9, 8, 7, 3):
+        for height in (1, 2, 7, 15):
+            cases.append(ConvCase(5, 24, (height, width), padding=(1, 1)))
+    for size in ((9, 35), (13, 14), (7, 7)):
+        for activation in ("relu", "relu6", "silu"):
+            cases.append(
+                ConvCase(600, 20, size, padding=(1, 1), residual=True, activation=activation)
+            )
     return cases
 
 

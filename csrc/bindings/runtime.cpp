@@ -128,6 +128,7 @@ py::dict py_isa_traits(const std::string& name) {
   d["rows_tile"] = t.rows_tile;
   d["rows_max"] = t.rows_max;
   d["row_vectors_max"] = t.row_vectors_max;
+  d["winograd_tile"] = t.winograd_tile;
   return d;
 }
 

@@ -32,6 +32,8 @@ struct ConvArgs {
   const uint32_t* unit;     // blocks * units
   const uint16_t* channel;  // input channel of each slice, less block * block_channels
   const float* values;      // num_taps weights a slice (times filter_block, innermost, if blocked)
+  const int8_t* codes;     // or null; pointwise weights in place of values: times code_unit[filter]
+  const float* code_unit;  // one a filter
   int blocks;
   int block_channels;
   int units;
@@ -76,6 +78,16 @@ struct StageArgs {
   int64_t margin;  // floats before it
 };
 
+// Rows of an image into the transformed rows that the Winograd kernels read.
+struct WinogradArgs {
+  const float* in;
+  int64_t in_stride;
+  int height, width, in_row_stride;
+  float* out;
+  int64_t out_stride;
+  int64_t plane_stride;  // floats between transformed planes, where those follow each other
+};
+
 struct PoolArgs {
   const float* in;
   int64_t in_stride;
@@ -108,6 +120,8 @@ struct LinearArgs {
   const uint32_t* ptr;      // sparse: filters + 1
   const uint32_t* channel;  // sparse: the column of each value
   const float* values;
+  const int8_t* codes;     // dense: or null; in place of values, times code_unit[filter]
+  const float* code_unit;  // one a filter
   const float* bias;
   Activation activation;
   float* y;
@@ -120,6 +134,7 @@ struct KernelTable {
   void (*conv_flat_blocked)(const ConvArgs&, int begin, int end);
   void (*conv_rows3x3)(const ConvArgs&, int begin, int end);
   void (*conv_rows3x3s2)(const ConvArgs&, int begin, int end);
+  void (*conv_direct3x3s2)(const ConvArgs&, int begin, int end);
   void (*conv_rows5x5)(const ConvArgs&, int begin, int end);
   void (*conv_rows5x5s2)(const ConvArgs&, int begin, int end);
   // Null unless lanes == 16.
@@ -127,6 +142,13 @@ struct KernelTable {
   void (*conv_pairs3x3s2)(const ConvArgs&, int begin, int end);
   void (*conv_pairs5x5)(const ConvArgs&, int begin, int end);
   void (*conv_pairs5x5s2)(const ConvArgs&, int begin, int end);
+  // Null without registers for the weights, and those for narrow images also unless lanes == 16.
+  void (*winograd_rows)(const WinogradArgs&, int begin, int end);
+  void (*conv_winograd3x3)(const ConvArgs&, int begin, int end);
+  void (*winograd_half_rows)(const WinogradArgs&, int begin, int end);
+  void (*conv_winograd_half3x3)(const ConvArgs&, int begin, int end);
+  void (*winograd_pairs)(const WinogradArgs&, int begin, int end);
+  void (*conv_winograd_pairs3x3)(const ConvArgs&, int begin, int end);
   void (*stage)(const StageArgs&, int begin, int end);
   void (*pool)(const PoolArgs&, int begin, int end);
   // Mean of `count` floats at each in + c * in_stride, of which `pixels` are not in gaps.

@@ -83,6 +83,13 @@ int64_t reach_of(const ConvSpec& s) {
   return rows * s.in.row_stride + w.padding_w + 32 * w.stride_w + 64;
 }
 
+// Tiles of step_tiles.h.
+bool is_step_tile(const ConvSpec& s, const IsaTraits& traits) {
+  const int rows = s.tile_rows;
+  return (rows == 1 || rows == 2 || rows == 4 || rows == 7 || rows == 14) && s.tile >= 1 &&
+         s.tile <= 2 && rows * s.tile <= traits.rows_tile;
+}
+
 bool fits5x5(const ConvSpec& s, const IsaTraits& traits) {
   const Window& w = s.window;
   if (s.staged || w.kernel_h != 5 || w.kernel_w != 5 || w.dilation_h != 1 || w.dilation_w != 1 ||
@@ -90,10 +97,7 @@ bool fits5x5(const ConvSpec& s, const IsaTraits& traits) {
     return false;
   if (s.kernel == ConvKernel::kPairs5x5 || s.kernel == ConvKernel::kPairs5x5s2)
     return traits.lanes == 16 && s.out.row_stride == 8 && s.in.row_stride == 8 * w.stride_w;
-  const int rows = s.tile_rows;
-  const bool has_rows = rows == 1 || rows == 2 || rows == 4 || rows == 7 || rows == 14;
-  return s.out.row_stride % traits.lanes == 0 && has_rows && rows <= s.out.height && s.tile <= 2 &&
-         rows * s.tile <= traits.rows_tile;
+  return s.out.row_stride % traits.lanes == 0 && is_step_tile(s, traits);
 }
 
 }  // namespace
@@ -103,10 +107,14 @@ ConvKernel conv_kernel_from_name(const std::string& name) {
   if (name == "flat_blocked") return ConvKernel::kFlatBlocked;
   if (name == "rows3x3") return ConvKernel::kRows3x3;
   if (name == "rows3x3s2") return ConvKernel::kRows3x3s2;
+  if (name == "direct3x3s2") return ConvKernel::kDirect3x3s2;
   if (name == "rows5x5") return ConvKernel::kRows5x5;
   if (name == "rows5x5s2") return ConvKernel::kRows5x5s2;
   if (name == "pairs3x3") return ConvKernel::kPairs3x3;
   if (name == "pairs3x3s2") return ConvKernel::kPairs3x3s2;
+  if (name == "winograd3x3") return ConvKernel::kWinograd3x3;
+  if (name == "winograd_half3x3") return ConvKernel::kWinogradHalf3x3;
+  if (name == "winograd_pairs3x3") return ConvKernel::kWinogradPairs3x3;
   if (name == "pairs5x5") return ConvKernel::kPairs5x5;
   if (name == "pairs5x5s2") return ConvKernel::kPairs5x5s2;
   throw std::invalid_argument("unknown convolution kernel '" + name + "'");
@@ -144,7 +152,8 @@ void Network::add_conv(const ConvSpec& s, const PackedWeight& weight, const floa
   const bool stride2 = w.stride_h == 2 && w.stride_w == 2;
   const bool rows5x5 = s.kernel == ConvKernel::kRows5x5 || s.kernel == ConvKernel::kPairs5x5;
   const bool by_phase = s.kernel == ConvKernel::kRows3x3s2 || s.kernel == ConvKernel::kPairs3x3s2;
-  const bool direct2 = s.kernel == ConvKernel::kRows5x5s2 || s.kernel == ConvKernel::kPairs5x5s2;
+  const bool direct2 = s.kernel == ConvKernel::kRows5x5s2 || s.kernel == ConvKernel::kPairs5x5s2 ||
+                       s.kernel == ConvKernel::kDirect3x3s2;
   if (s.staged) {
     state.scratch_floats = std::max(state.scratch_floats, stage_floats(s, traits.lanes) + 64);
   } else {
@@ -175,14 +184,29 @@ void Network::add_conv(const ConvSpec& s, const PackedWeight& weight, const floa
       tile_fits &= s.tile <= traits.row_vectors_max && s.tile_rows >= 1 &&
                    s.tile_rows <= traits.rows_max && s.tile_rows * s.tile <= traits.rows_tile;
       break;
+    case ConvKernel::kDirect3x3s2:
+      state.check(is3x3 && !s.staged && w.padding_w == 1,
+                  "the direct kernel cannot do this convolution");
+      tile_fits &= is_step_tile(s, traits);
+      break;
     case ConvKernel::kRows5x5:
     case ConvKernel::kRows5x5s2:
     case ConvKernel::kPairs5x5:
     case ConvKernel::kPairs5x5s2:
       state.check(fits5x5(s, traits), "the 5x5 kernel cannot do this convolution");
-      // Its tiles overlap, and would add the residual twice.
-      state.check(!s.has_residual || s.residual.offset != s.out.offset,
-                  "the 5x5 kernel cannot write over its residual");
+      break;
+    case ConvKernel::kWinograd3x3:
+    case ConvKernel::kWinogradHalf3x3:
+    case ConvKernel::kWinogradPairs3x3:
+      state.check(is3x3 && s.staged && w.stride_h == 1 && w.stride_w == 1 && w.padding_h == 1 &&
+                      w.padding_w == 1 && traits.winograd_tile > 0,
+                  "the Winograd kernel cannot do this convolution");
+      state.check(s.kernel == ConvKernel::kWinograd3x3 ||
+                      (traits.lanes == 16 &&
+                       s.out.width <= (s.kernel == ConvKernel::kWinogradHalf3x3 ? 16 : 8)),
+                  "this Winograd kernel is for narrow images");
+      tile_fits &= s.tile <= 4 && (s.kernel != ConvKernel::kWinograd3x3 ||
+                                   (s.tile_rows >= 1 && s.tile_rows <= traits.winograd_tile));
       break;
     case ConvKernel::kPairs3x3:
       state.check(row_pairs, "the pairs kernel cannot do this convolution");
@@ -194,6 +218,7 @@ void Network::add_conv(const ConvSpec& s, const PackedWeight& weight, const floa
   state.check(tile_fits, "no kernel has this tile");
   PackedSlices slices;
   weight.unpack(0, shape.filters, scale, slices);
+  if (pointwise && s.kernel == ConvKernel::kFlat) weight.unpack_codes(scale, slices);
   state.steps.push_back(make_conv_step(state.kernels, threads(), s, shape, slices));
 }
 

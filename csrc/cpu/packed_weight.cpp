@@ -170,4 +170,15 @@ void PackedWeight::unpack(int64_t first, int64_t last, const float* scale,
   }
 }
 
+void PackedWeight::unpack_codes(const float* scale, PackedSlices& out) const {
+  out.codes.clear();
+  out.unit.clear();
+  const auto fits = [](int16_t latent) { return latent >= -127 && latent <= 127; };
+  if (!decoder_ || shape_.length != 1 || !std::all_of(latents_.begin(), latents_.end(), fits))
+    return;
+  const float step = std::ldexp(static_cast<float>(decoder_->matrix[0]), -decoder_->exponent);
+  for (const int16_t latent : latents_) out.codes.push_back(static_cast<int8_t>(latent));
+  for (int64_t f = 0; f < shape_.filters; ++f) out.unit.push_back(scale ? step * scale[f] : step);
+}
+
 }  // namespace lnx

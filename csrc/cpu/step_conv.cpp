@@ -14,7 +14,7 @@ int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 // Geometry of the planes that a staged convolution reads: one for each vertical phase in use and
 // each column of taps. With the columns' shifts in the planes, taps differ by whole rows only, and
-// their loads stay aligned.
+// their loads stay aligned. (For Winograd: of the transformed rows.)
 struct Stage {
   std::vector<int32_t> phases, first_rows, shifts, taps;
   int stride_h = 1;
@@ -36,6 +36,25 @@ struct Stage {
       plane_stride = row_floats;
       channel_stride = int64_t{rows} * row_stride;
       taps = {0, row_floats};
+      return;
+    }
+    if (spec.kernel == ConvKernel::kWinograd3x3) {
+      plane_stride = (int64_t{spec.out.height} + 2) * lanes;
+      channel_stride = round_up(spec.out.width, 2 * lanes) / (2 * lanes) * 4 * plane_stride;
+      taps = {0, static_cast<int32_t>(plane_stride)};
+      return;
+    }
+    if (spec.kernel == ConvKernel::kWinogradHalf3x3) {
+      row_stride = 8;
+      plane_stride = round_up(int64_t{spec.out.height} + 2, 2) * row_stride;
+      channel_stride = 4 * plane_stride;
+      taps = {0, static_cast<int32_t>(plane_stride)};
+      return;
+    }
+    if (spec.kernel == ConvKernel::kWinogradPairs3x3) {
+      rows = 4 * ((spec.out.height + 3) / 4);
+      row_stride = lanes;
+      channel_stride = int64_t{rows} * row_stride;
       return;
     }
     stride_h = w.stride_h;
@@ -100,6 +119,23 @@ AlignedBuffer<T> aligned_copy(const std::vector<T>& from) {
   return to;
 }
 
+// 12 weights from the 9 of each slice: for three weights g0, g1, g2 beside each other (or above
+// each other, with `down`) g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2 and g2.
+std::vector<float> winograd_weights(const std::vector<float>& values, bool down) {
+  const size_t along = down ? 3 : 1, across = down ? 1 : 3;
+  std::vector<float> to(values.size() / 9 * 12);
+  for (size_t k = 0; k < values.size() / 9; ++k)
+    for (size_t i = 0; i < 3; ++i) {
+      const float* g = &values[k * 9 + i * across];
+      float* out = &to[k * 12 + i];
+      out[0] = g[0];
+      out[3] = (g[0] + g[along] + g[2 * along]) * 0.5f;
+      out[6] = (g[0] - g[along] + g[2 * along]) * 0.5f;
+      out[9] = g[2 * along];
+    }
+  return to;
+}
+
 class ConvStep : public Step {
  public:
   ConvStep(const KernelTable& kernels, int threads, const ConvSpec& spec, const SliceShape& shape,
@@ -121,7 +157,13 @@ class ConvStep : public Step {
     unit_ = aligned_copy(tiled.unit);
     ptr_ = aligned_copy(tiled.ptr);
     channel_ = aligned_copy(tiled.channel);
-    values_ = aligned_copy(tiled.values);
+    codes_ = aligned_copy(tiled.codes);
+    if (!tiled.codes.empty()) code_unit_ = packed.unit;
+    if (spec.kernel == ConvKernel::kWinograd3x3) winograd_ = kernels.winograd_rows;
+    if (spec.kernel == ConvKernel::kWinogradHalf3x3) winograd_ = kernels.winograd_half_rows;
+    const bool down = spec.kernel == ConvKernel::kWinogradPairs3x3;
+    if (down) winograd_ = kernels.winograd_pairs;
+    values_ = aligned_copy(winograd_ ? winograd_weights(tiled.values, down) : tiled.values);
     blocks_ = tiled.blocks;
     units_ = tiled.units;
     any_slices_ = !tiled.channel.empty();
@@ -147,6 +189,9 @@ class ConvStep : public Step {
       case ConvKernel::kRows3x3s2:
         conv_ = kernels.conv_rows3x3s2;
         break;
+      case ConvKernel::kDirect3x3s2:
+        conv_ = kernels.conv_direct3x3s2;
+        break;
       case ConvKernel::kRows5x5:
         conv_ = kernels.conv_rows5x5;
         break;
@@ -158,6 +203,15 @@ class ConvStep : public Step {
         break;
       case ConvKernel::kPairs5x5s2:
         conv_ = kernels.conv_pairs5x5s2;
+        break;
+      case ConvKernel::kWinograd3x3:
+        conv_ = kernels.conv_winograd3x3;
+        break;
+      case ConvKernel::kWinogradHalf3x3:
+        conv_ = kernels.conv_winograd_half3x3;
+        break;
+      case ConvKernel::kWinogradPairs3x3:
+        conv_ = kernels.conv_winograd_pairs3x3;
         break;
       case ConvKernel::kPairs3x3:
         conv_ = kernels.conv_pairs3x3;
@@ -172,7 +226,7 @@ class ConvStep : public Step {
     const float* in = frame.arena + spec_.in.offset;
     int64_t channel_stride = spec_.in.channel_stride;
     if (spec_.staged) {
-      if (any_slices_) run_stage(frame);
+      if (any_slices_) winograd_ ? run_winograd(frame) : run_stage(frame);
       in = frame.scratch;
       channel_stride = stage_.channel_stride;
     }
@@ -185,6 +239,8 @@ class ConvStep : public Step {
     a.ptr = ptr_.data();
     a.channel = channel_.data();
     a.values = values_.data();
+    a.codes = codes_.size() ? codes_.data() : nullptr;
+    a.code_unit = code_unit_.data();
     a.blocks = blocks_;
     a.block_channels = spec_.block_channels;
     a.units = units_;
@@ -212,7 +268,8 @@ class ConvStep : public Step {
   }
 
   int64_t weight_bytes() const override {
-    return static_cast<int64_t>(4 * ptr_.size() + 2 * channel_.size() + 4 * values_.size());
+    return static_cast<int64_t>(4 * (unit_.size() + ptr_.size() + values_.size()) +
+                                2 * channel_.size() + codes_.size());
   }
 
  private:
@@ -267,6 +324,21 @@ class ConvStep : public Step {
     });
   }
 
+  void run_winograd(const Frame& frame) const {
+    const Image& in = spec_.in;
+    WinogradArgs a{};
+    a.in = frame.arena + in.offset;
+    a.in_stride = in.channel_stride;
+    a.height = in.height;
+    a.width = in.width;
+    a.in_row_stride = in.row_stride;
+    a.out = frame.scratch;
+    a.out_stride = stage_.channel_stride;
+    a.plane_stride = stage_.plane_stride;
+    const int parts = frame.parts(in.channels, stage_.channel_stride);
+    frame.split(in.channels, parts, [&](int begin, int end, int) { winograd_(a, begin, end); });
+  }
+
   static constexpr int64_t kPartWork = 200000;  // multiplications
   static constexpr int kFewTiles = 4;           // as many passes teach the branch predictor little
 
@@ -278,11 +350,14 @@ class ConvStep : public Step {
   AlignedBuffer<uint32_t> unit_, ptr_;
   AlignedBuffer<uint16_t> channel_;
   AlignedBuffer<float> values_;
+  AlignedBuffer<int8_t> codes_;
+  std::vector<float> code_unit_;
   int blocks_ = 0, units_ = 0;
   bool any_slices_ = false;
   std::vector<int> share_;
   int64_t margin_ = 0, row_floats_ = 0;
   mutable AlignedBuffer<float> rows_;  // staging: a row for each thread
+  void (*winograd_)(const WinogradArgs&, int, int) = nullptr;
   void (*conv_)(const ConvArgs&, int, int) = nullptr;
 };
 

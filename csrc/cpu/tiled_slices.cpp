@@ -24,8 +24,7 @@ class Tiler {
   std::vector<int64_t> count() {
     std::vector<int64_t> slices(units(), 0);
     for (int u = 0; u < units(); ++u) {
-      collect(u);
-      for_each_slice([&](uint32_t, size_t, size_t) { ++slices[u]; });
+      for_each_slice(u, [&](uint32_t, const Entry*, const Entry*) { ++slices[u]; });
     }
     return slices;
   }
@@ -46,8 +45,8 @@ class Tiler {
       return static_cast<size_t>(channel / block_channels) * tiled.units + u;
     };
     for (int u = 0; u < tiled.units; ++u) {
-      collect(u);
-      for_each_slice([&](uint32_t channel, size_t, size_t) { ++count[cell(channel, u)]; });
+      for_each_slice(
+          u, [&](uint32_t channel, const Entry*, const Entry*) { ++count[cell(channel, u)]; });
     }
     tiled.unit.resize(cells);
     tiled.ptr.assign(cells + 1, 0);
@@ -68,16 +67,21 @@ class Tiler {
     }
     const size_t slices = tiled.ptr.back();
     tiled.channel.resize(slices);
-    tiled.values.assign(slices * taps * width_, 0.0f);
+    // Units of several filters have zeros among their weights.
+    const bool coded = !packed_.codes.empty() && width_ == 1;
+    tiled.codes.resize(coded ? slices : 0);
+    tiled.values.assign(coded ? 0 : slices * taps * width_, 0.0f);
     for (int u = 0; u < tiled.units; ++u) {
-      collect(u);
-      for_each_slice([&](uint32_t channel, size_t begin, size_t end) {
+      for_each_slice(u, [&](uint32_t channel, const Entry* begin, const Entry* end) {
         const size_t k = next[cell(channel, u)]++;
         tiled.channel[k] = static_cast<uint16_t>(channel % block_channels);
+        if (coded) {
+          tiled.codes[k] = packed_.codes[begin->values - packed_.values.data()];
+          return;
+        }
         float* out = &tiled.values[k * taps * width_];
-        for (size_t e = begin; e < end; ++e)
-          for (size_t t = 0; t < taps; ++t)
-            out[t * width_ + entries_[e].filter] = entries_[e].values[t];
+        for (const Entry* e = begin; e < end; ++e)
+          for (size_t t = 0; t < taps; ++t) out[t * width_ + e->filter] = e->values[t];
       });
     }
     return tiled;
@@ -110,13 +114,22 @@ class Tiler {
                        [](const Entry& a, const Entry& b) { return a.channel < b.channel; });
   }
 
-  // Calls fn(channel, begin, end) for each run of entries with one channel.
+  // Calls fn(channel, begin, end) for the entries of unit u, by channel.
   template <typename Fn>
-  void for_each_slice(Fn fn) const {
-    for (size_t begin = 0, end; begin < entries_.size(); begin = end) {
-      end = begin + 1;
-      while (end < entries_.size() && entries_[end].channel == entries_[begin].channel) ++end;
-      fn(entries_[begin].channel, begin, end);
+  void for_each_slice(int u, Fn fn) {
+    if (width_ == 1 && (!pointwise() || shape_.length == 1)) {
+      for (uint32_t k = packed_.filter_ptr[u]; k < packed_.filter_ptr[u + 1]; ++k) {
+        const Entry entry{packed_.channel[k], 0,
+                          &packed_.values[static_cast<size_t>(k) * shape_.length]};
+        if (!pointwise() || entry.values[0] != 0.0f) fn(entry.channel, &entry, &entry + 1);
+      }
+      return;
+    }
+    collect(u);
+    const Entry* const last = entries_.data() + entries_.size();
+    for (const Entry *begin = entries_.data(), *end; begin < last; begin = end) {
+      for (end = begin + 1; end < last && end->channel == begin->channel;) ++end;
+      fn(begin->channel, begin, end);
     }
   }
 

@@ -15,6 +15,7 @@ struct TiledSlices {
   std::vector<uint32_t> unit, ptr;
   std::vector<uint16_t> channel;
   std::vector<float> values;
+  std::vector<int8_t> codes;  // in place of values, where PackedSlices has them
 };
 
 // How many slices each unit of `filter_block` filters has, one with all zeros counting none.

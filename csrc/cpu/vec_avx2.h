@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include <cstdint>
+#include <cstring>
 
 #define LNX_ISA avx2
 #define LNX_INLINE static inline __attribute__((always_inline))
@@ -24,6 +25,10 @@ constexpr int kRowsMax = 8;
 LNX_INLINE Vec zero() { return _mm256_setzero_ps(); }
 LNX_INLINE Vec set1(float x) { return _mm256_set1_ps(x); }
 LNX_INLINE Vec load(const float* p) { return _mm256_loadu_ps(p); }
+LNX_INLINE Vec load(const int8_t* p) {
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+}
 LNX_INLINE void store(float* p, Vec v) { _mm256_storeu_ps(p, v); }
 LNX_INLINE Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
 LNX_INLINE Vec mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
@@ -67,6 +72,13 @@ LNX_INLINE Vec load4(const float* p) {
   const __m128 four = _mm_loadu_ps(p);
   return _mm256_set_m128(four, four);
 }
+LNX_INLINE Vec load4(const int8_t* p, float unit) {
+  int32_t bytes;
+  std::memcpy(&bytes, p, sizeof bytes);
+  const __m128 values = _mm_cvtepi32_ps(_mm_cvtepi8_epi32(_mm_cvtsi32_si128(bytes)));
+  const __m128 four = _mm_mul_ps(values, _mm_set1_ps(unit));
+  return _mm256_set_m128(four, four);
+}
 template <int i>
 LNX_INLINE Vec splat(Vec four) {
   return _mm256_permute_ps(four, i * 0x55);
@@ -101,6 +113,9 @@ LNX_INLINE void store_part(float* p, Vec v, Part part) {
     p += 2;
   }
   if (part.count & 1) _mm_store_ss(p, rest);
+}
+LNX_INLINE Vec gather(const float* x, const uint32_t* index) {
+  return _mm256_i32gather_ps(x, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(index)), 4);
 }
 LNX_INLINE float sum(Vec v) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));

@@ -8,7 +8,8 @@
 #include <cstring>
 
 #define LNX_ISA avx512
-#define LNX_HAS_PAIRS  // two 8-float rows fit one vector
+#define LNX_HAS_PAIRS       // two 8-float rows fit one vector
+#define LNX_MANY_REGISTERS  // 32 of them
 #define LNX_INLINE static inline __attribute__((always_inline))
 #define LNX_INLINE_MEMBER inline __attribute__((always_inline))
 #define LNX_LAMBDA __attribute__((always_inline))
@@ -27,6 +28,16 @@ constexpr int kRowsMax = 14;
 LNX_INLINE Vec zero() { return _mm512_setzero_ps(); }
 LNX_INLINE Vec set1(float x) { return _mm512_set1_ps(x); }
 LNX_INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }
+// Integers of one byte as floats.
+LNX_INLINE Vec load(const int8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+}
+// The same vector, loaded once: compilers like to load it again for each use.
+LNX_INLINE Vec in_register(Vec v) {
+  asm("" : "+v"(v));
+  return v;
+}
 LNX_INLINE void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
 LNX_INLINE Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
 LNX_INLINE Vec mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
@@ -95,8 +106,25 @@ LNX_INLINE Vec odd(Vec a, Vec b) {
   const __m512i index = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
   return _mm512_permutex2var_ps(a, index, b);
 }
+// Lanes of a and b in turn: of the lower halves, and of the upper ones.
+LNX_INLINE Vec zip_low(Vec a, Vec b) {
+  const __m512i index = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  return _mm512_permutex2var_ps(a, index, b);
+}
+LNX_INLINE Vec zip_high(Vec a, Vec b) {
+  const __m512i index =
+      _mm512_set_epi32(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8);
+  return _mm512_permutex2var_ps(a, index, b);
+}
 // Four floats from memory, and one of them in every lane: one load for four weights.
 LNX_INLINE Vec load4(const float* p) { return _mm512_broadcast_f32x4(_mm_loadu_ps(p)); }
+// The same of four integers, times `unit`.
+LNX_INLINE Vec load4(const int8_t* p, float unit) {
+  int32_t four;
+  std::memcpy(&four, p, sizeof four);
+  const __m128 values = _mm_cvtepi32_ps(_mm_cvtepi8_epi32(_mm_cvtsi32_si128(four)));
+  return _mm512_broadcast_f32x4(_mm_mul_ps(values, _mm_set1_ps(unit)));
+}
 template <int i>
 LNX_INLINE Vec splat(Vec four) {
   return _mm512_permute_ps(four, i * 0x55);
@@ -127,6 +155,10 @@ LNX_INLINE Vec load_rows(const float* p, int64_t row_stride, Part lanes) {
 LNX_INLINE void store_rows(float* p, int64_t row_stride, Vec v, Part lanes) {
   _mm512_mask_storeu_ps(p, lanes & 0xFF, v);
   _mm512_mask_storeu_ps(p + row_stride - 8, lanes & 0xFF00, v);
+}
+// x[index[i]] in lane i.
+LNX_INLINE Vec gather(const float* x, const uint32_t* index) {
+  return _mm512_i32gather_ps(_mm512_loadu_si512(index), x, 4);
 }
 LNX_INLINE float sum(Vec v) { return _mm512_reduce_add_ps(v); }
 

@@ -34,6 +34,10 @@ LNX_INLINE Vec load(const float* p) {
   std::memcpy(&v, p, sizeof v);
   return v;
 }
+LNX_INLINE Vec load(const int8_t* p) {
+  return Vec{static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2]),
+             static_cast<float>(p[3])};
+}
 LNX_INLINE void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
 LNX_INLINE Vec add(Vec a, Vec b) { return a + b; }
 LNX_INLINE Vec mul(Vec a, Vec b) { return a * b; }
@@ -65,6 +69,11 @@ LNX_INLINE Vec both(Vec a, Vec b) { return (Vec)((VecInt)a & (VecInt)b); }
 LNX_INLINE Vec even(Vec a, Vec b) { return LNX_SHUFFLE(a, b, 0, 2, 4, 6); }
 LNX_INLINE Vec odd(Vec a, Vec b) { return LNX_SHUFFLE(a, b, 1, 3, 5, 7); }
 LNX_INLINE Vec load4(const float* p) { return load(p); }
+LNX_INLINE Vec load4(const int8_t* p, float unit) {
+  const Vec four = {static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2]),
+                    static_cast<float>(p[3])};
+  return mul(four, set1(unit));
+}
 template <int i>
 LNX_INLINE Vec splat(Vec four) {
   return LNX_SHUFFLE(four, four, i, i, i, i);
@@ -92,6 +101,9 @@ LNX_INLINE Vec load_part(const float* p, Part part) {
 LNX_INLINE void store_part(float* p, Vec v, Part part) {
   if (part.count == kLanes) return store(p, v);
   for (int i = 0; i < part.count; ++i) p[i] = v[i];
+}
+LNX_INLINE Vec gather(const float* x, const uint32_t* index) {
+  return Vec{x[index[0]], x[index[1]], x[index[2]], x[index[3]]};
 }
 LNX_INLINE float sum(Vec v) { return (v[0] + v[1]) + (v[2] + v[3]); }
 

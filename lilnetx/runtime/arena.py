@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from lilnetx.graph.ir import Conv2d, Shape
 from lilnetx.runtime.fuse import FusedNode
-from lilnetx.runtime.layout import Image, PlaneLayout, is_5x5, round_up
+from lilnetx.runtime.layout import Image, PlaneLayout, round_up
 
 _TAIL = 64  # floats after the last plane that vectors may run over
 
@@ -88,13 +88,12 @@ def _in_place(
     """For each sum that is computed over its residual the value whose memory that is.
 
     A convolution reads the residual at a pixel before it writes there, and nothing else may read
-    that value in the same step or later. (Tiles of the 5×5 kernels overlap: they would add it
-    twice.)
+    that value in the same step or later.
     """
     hosts: dict[str, str] = {}
     for i, step in enumerate(steps):
         name = step.residual
-        if name is None or name in step.inputs or lives[name][1] != i or is_5x5(step.node.op):
+        if name is None or name in step.inputs or lives[name][1] != i:
             continue
         if shapes[name] == shapes[step.output]:
             hosts[step.output] = hosts.get(name, name)

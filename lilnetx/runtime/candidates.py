@@ -9,12 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from lilnetx.runtime.registry import (
-    COLS_5X5,
     KERNELS,
-    ROWS_5X5,
+    STEP_COLS,
+    STEP_ROWS,
     Choice,
     Problem,
     can_block_filters,
+    can_direct3x3s2,
     choose_kernel,
 )
 
@@ -106,14 +107,14 @@ def _row_tiles(problem: Problem, choice: Choice) -> list[Choice]:
     ] + _blocks(problem, choice)
 
 
-def _tiles_5x5(problem: Problem, choice: Choice) -> list[Choice]:
-    tiles = [(rows, cols) for rows in ROWS_5X5 for cols in range(1, COLS_5X5 + 1)]
+def _step_tiles(problem: Problem, choice: Choice) -> list[Choice]:
+    tiles = [(rows, cols) for rows in STEP_ROWS for cols in range(1, STEP_COLS + 1)]
     return [
         replace(choice, tile_rows=rows, tile=cols, shape=f"{rows}x{cols}")
         for rows, cols in tiles
         if rows <= problem.output.height
         and rows * cols <= problem.traits["rows_tile"]
-        and cols * problem.traits["lanes"] <= problem.output.row_stride
+        and (cols - 1) * problem.traits["lanes"] < problem.output.width
     ] + _blocks(problem, choice)
 
 
@@ -122,8 +123,9 @@ VARIATIONS = {
     "flat_blocked": Variation(_flat_tiles, can_block_filters),
     "rows3x3": Variation(_row_tiles),
     "rows3x3s2": Variation(_row_tiles),
-    "rows5x5": Variation(_tiles_5x5),
-    "rows5x5s2": Variation(_tiles_5x5),
+    "direct3x3s2": Variation(_step_tiles, can_direct3x3s2),
+    "rows5x5": Variation(_step_tiles),
+    "rows5x5s2": Variation(_step_tiles),
     "pairs3x3": Variation(_blocks),
     "pairs3x3s2": Variation(_blocks),
     "pairs5x5": Variation(_blocks),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lilnetx import _core
 from lilnetx.graph.ir import Conv2d
@@ -173,6 +173,43 @@ def _rows3x3s2(p: Problem) -> Choice:
     )
 
 
+# Slices of a channel that must share the transform of its rows for Winograd to pay, and the share
+# of slices above which its longer weights, read anew for each tile, cost more than it saves. (In
+# the smallest images there are too few tiles for that.)
+_WINOGRAD_SLICES = 6
+_WINOGRAD_DENSITY = 0.35
+# Share of slices from which strided 3x3 layers are better off with blocks of filters.
+_STRIDED_DENSE = 0.55
+
+
+def _suits_winograd(p: Problem) -> bool:
+    plain = p.is_3x3 and p.op.stride == (1, 1) and p.op.padding == (1, 1) and p.op.groups == 1
+    shared = p.density * p.op.out_channels >= _WINOGRAD_SLICES
+    sparse = p.density <= _WINOGRAD_DENSITY or p.output.width <= 8
+    return plain and shared and sparse and p.traits["winograd_tile"] > 0
+
+
+def _better_sparse(p: Problem) -> bool:
+    return p.density < _STRIDED_DENSE or not _suits_flat_blocked(p)
+
+
+def _winograd(p: Problem) -> Choice:
+    reason = "3x3 stride 1: Winograd's F(2, 3) along the rows saves a third of the work"
+    most, lanes, height = p.traits["winograd_tile"], p.traits["lanes"], p.output.height
+    rows_a_vector, kernel, loop = 1, "winograd3x3", "winograd"
+    if lanes == 16 and p.output.width <= 8:
+        reason = reason.replace("along the rows", "down the columns")
+        rows_a_vector, most, kernel, loop = 4, 4, "winograd_pairs3x3", "winogradpairs"
+    elif lanes == 16 and p.output.width <= 16:
+        rows_a_vector, most, kernel, loop = 2, 4, "winograd_half3x3", "winogradhalf"
+    vectors = -(-height // rows_a_vector)
+    tile = -(-vectors // -(-vectors // most))
+    block = _block_channels(p, _ROWS_BYTES, 4 * 4 * lanes * (tile + 2))
+    rows, cols = (tile, 2) if kernel == "winograd3x3" else (0, tile)
+    shape = f"{tile * rows_a_vector}x{2 if rows else 1}"
+    return Choice(kernel, _label(p) + loop, True, block, rows, cols, shape, reason)
+
+
 def _suits_pairs(p: Problem) -> bool:
     narrow = p.output.width <= 8 and p.traits["lanes"] == 16
     return p.is_3x3 and p.op.padding == (1, 1) and narrow
@@ -194,9 +231,50 @@ def _pairs_choice(p: Problem, name: str) -> Choice:
     )
 
 
-# Rows of a tile of the 5x5 kernels, and vectors of a row, as conv5x5.h has them.
-ROWS_5X5 = (14, 7, 4, 2, 1)
-COLS_5X5 = 2
+# Rows of a tile, and most vectors of a row, of the 5x5 and the direct 3x3 kernels: step_tiles.h.
+STEP_ROWS = (14, 7, 4, 2, 1)
+STEP_COLS = 2
+# So many filters at least must read a channel before it pays to write its parted columns to memory.
+_FILTERS_PER_STAGE = 8
+
+
+def _step_choice(p: Problem, name: str, reason: str) -> Choice:
+    stride = p.op.stride[0]
+    lanes = p.traits["lanes"]
+    height = p.output.height
+    vectors = -(-p.output.width // lanes)
+    cols = -(-vectors // -(-vectors // STEP_COLS))
+    most = min(p.traits["rows_tile"] // cols, height)
+
+    def cost(rows: int) -> float:
+        """Each tile costs about as much as 1.5 rows more; what is left goes to smaller ones."""
+        tiles, left = divmod(height, rows)
+        for smaller in STEP_ROWS:
+            tiles, left = tiles + left // smaller, left % smaller
+        return height + 1.5 * tiles
+
+    rows = min((r for r in STEP_ROWS if r <= most), key=cost)
+    window = stride * (rows - 1) + p.op.kernel[0]
+    block = _block_channels(p, _ROWS_BYTES, window * stride * cols * lanes * 4)
+    return Choice(name, _label(p) + "rows", False, block, rows, cols, f"{rows}x{cols}", reason)
+
+
+def can_direct3x3s2(p: Problem) -> bool:
+    """Whether the direct kernel for 3×3 with stride 2 can do a layer."""
+    padded = p.op.padding[1] == 1 and p.input.halo >= p.op.padding[0]
+    return p.is_3x3 and p.op.stride == (2, 2) and padded
+
+
+def _suits_direct3x3s2(p: Problem) -> bool:
+    readers = p.density * p.op.out_channels / p.op.groups
+    return can_direct3x3s2(p) and readers < _FILTERS_PER_STAGE
+
+
+def _direct3x3s2(p: Problem) -> Choice:
+    readers = p.density * p.op.out_channels / p.op.groups
+    reason = f"3x3 stride 2: {readers:.1f} filters read a channel, columns are parted in registers"
+    choice = _step_choice(p, "direct3x3s2", reason)
+    return replace(choice, label=_label(p) + "direct")
 
 
 def _suits_5x5(p: Problem) -> bool:
@@ -205,18 +283,7 @@ def _suits_5x5(p: Problem) -> bool:
 
 
 def _rows5x5(p: Problem, name: str) -> Choice:
-    stride = p.op.stride[0]
-    lanes = p.traits["lanes"]
-    vectors = p.output.row_stride // lanes
-    cols = -(-vectors // -(-vectors // COLS_5X5))
-    most = min(p.traits["rows_tile"] // cols, p.output.height)
-    # The last tile overlaps the one before it, and each costs about 1.5 rows more than its own.
-    rows = min(
-        (r for r in ROWS_5X5 if r <= most), key=lambda r: -(-p.output.height // r) * (r + 1.5)
-    )
-    block = _block_channels(p, _ROWS_BYTES, (stride * rows + 4) * stride * cols * lanes * 4)
-    reason = "5x5: each loaded row serves all rows of output that it lies under"
-    return Choice(name, _label(p) + "rows", False, block, rows, cols, f"{rows}x{cols}", reason)
+    return _step_choice(p, name, "5x5: each loaded row serves all rows of output it lies under")
 
 
 def _flat_bytes(p: Problem, tile: int) -> int:
@@ -276,6 +343,8 @@ def _flat_blocked(p: Problem) -> Choice:
 
 KERNELS = (
     Kernel("flat", lambda p: p.density == 0, _flat),
+    Kernel("winograd3x3", _suits_winograd, _winograd),
+    Kernel("direct3x3s2", _suits_direct3x3s2, _direct3x3s2),
     Kernel(
         "pairs3x3",
         lambda p: p.op.stride == (1, 1) and _suits_pairs(p) and p.rows_padded,
@@ -283,7 +352,7 @@ KERNELS = (
     ),
     Kernel(
         "pairs3x3s2",
-        lambda p: p.op.stride == (2, 2) and _suits_pairs(p),
+        lambda p: p.op.stride == (2, 2) and _suits_pairs(p) and _better_sparse(p),
         lambda p: _pairs_choice(p, "pairs3x3s2"),
     ),
     Kernel(
@@ -298,7 +367,9 @@ KERNELS = (
     ),
     Kernel(
         "rows3x3s2",
-        lambda p: p.is_3x3 and p.op.stride == (2, 2) and p.op.padding == (1, 1),
+        lambda p: (
+            p.is_3x3 and p.op.stride == (2, 2) and p.op.padding == (1, 1) and _better_sparse(p)
+        ),
         _rows3x3s2,
     ),
     Kernel(

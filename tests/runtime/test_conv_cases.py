@@ -49,7 +49,9 @@ def test_every_kernel_is_in_the_table():
     for case in CASES:
         plan = Session(conv_graph(case), threads=1).plan
         kernels |= {step.choice.kernel for step in plan.steps if step.choice}
-    expected = {"flat", "flat_blocked", "rows3x3", "rows3x3s2", "rows5x5", "rows5x5s2"}
+    expected = {"flat", "flat_blocked", "rows3x3", "rows3x3s2", "direct3x3s2"}
+    expected |= {"rows5x5", "rows5x5s2"}
     if "avx512" in available_isas():
         expected |= {"pairs3x3", "pairs3x3s2", "pairs5x5", "pairs5x5s2"}
+        expected |= {"winograd3x3", "winograd_half3x3", "winograd_pairs3x3"}
     assert kernels == expected

@@ -131,7 +131,8 @@ def test_plan_prints_kernels_and_reasons():
     ("case", "kernel"),
     [
         (ConvCase(3, 4, (28, 28), padding=(1, 1)), "rows3x3"),
-        (ConvCase(3, 4, (28, 28), stride=(2, 2), padding=(1, 1)), "rows3x3s2"),
+        (ConvCase(3, 40, (28, 28), stride=(2, 2), padding=(1, 1)), "rows3x3s2"),
+        (ConvCase(3, 4, (28, 28), stride=(2, 2), padding=(1, 1)), "direct3x3s2"),
         (ConvCase(64, 8, (14, 14), (1, 1), density=0.2), "flat"),
         (ConvCase(64, 8, (14, 14), (1, 1), density=1.0), "flat_blocked"),
         (ConvCase(64, 8, (14, 14), (5, 5), padding=(2, 2), density=0.2), "rows5x5"),

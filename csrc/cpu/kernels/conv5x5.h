@@ -2,7 +2,7 @@
 // vector serves several taps. Depthwise layers come here too.
 #pragma once
 
-#include "cpu/kernels/tile.h"
+#include "cpu/kernels/step_tiles.h"
 
 namespace lnx::LNX_ISA {
 
@@ -142,48 +142,15 @@ void rows5x5_block(const ConvArgs& args, const Block& b) {
                        });
 }
 
-// Tiles of 1, 2, 4, 7 or 14 rows of 1 or 2 vectors, at most kRowsTile in all; null for others.
-template <int kStride, int kRows>
-static BlockFn pick_cols5x5(int cols) {
-  if (cols == 1) return rows5x5_block<kStride, kRows, 1>;
-  if constexpr (2 * kRows <= kRowsTile) return rows5x5_block<kStride, kRows, 2>;
-  return nullptr;
-}
+template <int kRows, int kCols>
+struct Rows5x5 {
+  static constexpr BlockFn fn = rows5x5_block<1, kRows, kCols>;
+};
 
-template <int kStride>
-static BlockFn pick_tile5x5(int rows, int cols) {
-  if constexpr (kRowsTile >= 14) {
-    if (rows == 14) return pick_cols5x5<kStride, 14>(cols);
-  }
-  switch (rows) {
-    case 7:
-      return pick_cols5x5<kStride, 7>(cols);
-    case 4:
-      return pick_cols5x5<kStride, 4>(cols);
-    case 2:
-      return pick_cols5x5<kStride, 2>(cols);
-    default:
-      return pick_cols5x5<kStride, 1>(cols);
-  }
-}
-
-template <int kStride>
-static void rows5x5(const ConvArgs& a, int begin, int end) {
-  const int vectors = a.row_stride / kLanes;
-  const int64_t col_tiles = (vectors + a.tile - 1) / a.tile;
-  const int rows = a.tile_rows;
-  for (int64_t y = 0; y < a.height; y += rows) {
-    // The last tile overlaps the one before it: what it computes again comes out the same.
-    const int64_t top = y + rows <= a.height ? y : a.height - rows;
-    for (int64_t j = 0; j < col_tiles; ++j) {
-      const int64_t from = split(vectors, col_tiles, j);
-      const int cols = static_cast<int>(split(vectors, col_tiles, j + 1) - from);
-      run_tile(a, pick_tile5x5<kStride>(rows, cols),
-               kStride * (top * a.in_row_stride + from * kLanes),
-               top * a.row_stride + from * kLanes, begin, end, false, j == 0, j == col_tiles - 1);
-    }
-  }
-}
+template <int kRows, int kCols>
+struct Rows5x5s2 {
+  static constexpr BlockFn fn = rows5x5_block<2, kRows, kCols>;
+};
 
 #ifdef LNX_HAS_PAIRS
 // Rows of 8 floats on 16 lanes: a vector holds two of them. kVectors vectors of output a tile.
@@ -255,8 +222,12 @@ static void pairs5x5(const ConvArgs& a, int begin, int end) {
 }
 #endif
 
-static void conv_rows5x5(const ConvArgs& a, int begin, int end) { rows5x5<1>(a, begin, end); }
-static void conv_rows5x5s2(const ConvArgs& a, int begin, int end) { rows5x5<2>(a, begin, end); }
+static void conv_rows5x5(const ConvArgs& a, int begin, int end) {
+  for_each_step_tile<Rows5x5>(a, 1, begin, end);
+}
+static void conv_rows5x5s2(const ConvArgs& a, int begin, int end) {
+  for_each_step_tile<Rows5x5s2>(a, 2, begin, end);
+}
 #ifdef LNX_HAS_PAIRS
 static void conv_pairs5x5(const ConvArgs& a, int begin, int end) { pairs5x5<1>(a, begin, end); }
 static void conv_pairs5x5s2(const ConvArgs& a, int begin, int end) { pairs5x5<2>(a, begin, end); }

@@ -17,10 +17,15 @@ LNX_INLINE void add_scaled(Vec weight, const float* x, Vec* acc) {
 
 // One filter, kVectors vectors of pixels in registers. With few vectors two sets of accumulators
 // take turns, because a chain of additions into one set would wait for its own latency.
-template <int kVectors, bool kPointwise>
+enum class Weights { kTaps, kPointwise, kPointwiseCodes };
+
+template <int kVectors, Weights kWeights>
 void flat_block(const ConvArgs& args, const Block& b) {
   constexpr bool kTwoSets = 2 * kVectors < kFlatTile;
   const ConvArgs a = args;
+  constexpr bool kPointwise = kWeights != Weights::kTaps;
+  constexpr bool kCodes = kWeights == Weights::kPointwiseCodes;
+  const float* in = b.in + (kPointwise ? a.taps[0] : 0);
   const int64_t slice_floats = kPointwise ? 1 : a.num_taps;
   for_each_unit<1>(
       a, b, slice_floats,
@@ -33,23 +38,27 @@ void flat_block(const ConvArgs& args, const Block& b) {
         }
         if constexpr (kPointwise) {
           // The loop is bound by loads, so indices and weights come four at a time.
+          const int8_t* codes = kCodes ? a.codes + (channel - a.channel) : nullptr;
+          const float unit = kCodes ? a.code_unit[t.filter] : 0.0f;
           uint32_t k = 0;
           for (; k + 4 <= n; k += 4) {
             uint64_t channels;
             std::memcpy(&channels, channel + k, sizeof channels);
-            const Vec weights = load4(values + k);
-            const float* x0 = b.in + (channels & 0xFFFF) * a.channel_stride;
-            const float* x1 = b.in + (channels >> 16 & 0xFFFF) * a.channel_stride;
-            const float* x2 = b.in + (channels >> 32 & 0xFFFF) * a.channel_stride;
-            const float* x3 = b.in + (channels >> 48) * a.channel_stride;
+            const Vec weights = kCodes ? load4(codes + k, unit) : load4(values + k);
+            const float* x0 = in + (channels & 0xFFFF) * a.channel_stride;
+            const float* x1 = in + (channels >> 16 & 0xFFFF) * a.channel_stride;
+            const float* x2 = in + (channels >> 32 & 0xFFFF) * a.channel_stride;
+            const float* x3 = in + (channels >> 48) * a.channel_stride;
             Vec* second = kTwoSets ? other : acc;
             add_scaled<kVectors>(splat<0>(weights), x0, acc);
             add_scaled<kVectors>(splat<1>(weights), x1, second);
             add_scaled<kVectors>(splat<2>(weights), x2, acc);
             add_scaled<kVectors>(splat<3>(weights), x3, second);
           }
-          for (; k < n; ++k)
-            add_scaled<kVectors>(set1(values[k]), b.in + channel[k] * a.channel_stride, acc);
+          for (; k < n; ++k) {
+            const float weight = kCodes ? static_cast<float>(codes[k]) * unit : values[k];
+            add_scaled<kVectors>(set1(weight), in + channel[k] * a.channel_stride, acc);
+          }
         } else {
           for (uint32_t k = 0; k < n; ++k) {
             const float* base = b.in + channel[k] * a.channel_stride;
@@ -117,9 +126,9 @@ void flat_blocked_block(const ConvArgs& args, const Block& b) {
       });
 }
 
-template <bool kPointwise, int... kIndex>
+template <Weights kWeights, int... kIndex>
 static BlockFn pick_flat(int vectors, std::integer_sequence<int, kIndex...>) {
-  static constexpr BlockFn table[] = {flat_block<kIndex + 1, kPointwise>...};
+  static constexpr BlockFn table[] = {flat_block<kIndex + 1, kWeights>...};
   return table[vectors - 1];
 }
 
@@ -144,10 +153,14 @@ LNX_INLINE void for_each_flat_tile(const ConvArgs& a, int begin, int end, Pick p
 
 static void conv_flat(const ConvArgs& a, int begin, int end) {
   const std::make_integer_sequence<int, kFlatTile> sizes;
-  if (a.num_taps == 1 && a.taps[0] == 0) {
-    for_each_flat_tile(a, begin, end, [=](int n) { return pick_flat<true>(n, sizes); });
+  if (a.num_taps != 1) {
+    for_each_flat_tile(a, begin, end, [=](int n) { return pick_flat<Weights::kTaps>(n, sizes); });
+  } else if (a.codes) {
+    for_each_flat_tile(a, begin, end,
+                       [=](int n) { return pick_flat<Weights::kPointwiseCodes>(n, sizes); });
   } else {
-    for_each_flat_tile(a, begin, end, [=](int n) { return pick_flat<false>(n, sizes); });
+    for_each_flat_tile(a, begin, end,
+                       [=](int n) { return pick_flat<Weights::kPointwise>(n, sizes); });
   }
 }
 

@@ -21,9 +21,9 @@ static void elementwise(const ElementwiseArgs& a, int begin, int end) {
 }
 
 // kRows rows of the weight at once share each load of x and hide the latency of the additions.
-template <int kRows>
-LNX_INLINE void linear_rows(const LinearArgs& a, int f) {
-  const float* w = a.values + f * a.columns;
+template <int kRows, typename Weight>
+LNX_INLINE void linear_rows(const LinearArgs& a, const Weight* values, int f) {
+  const Weight* w = values + f * a.columns;
   Vec acc[kRows];
   LNX_UNROLL
   for (int r = 0; r < kRows; ++r) acc[r] = zero();
@@ -33,25 +33,38 @@ LNX_INLINE void linear_rows(const LinearArgs& a, int f) {
     for (int r = 0; r < kRows; ++r) acc[r] = fma(load(w + r * a.columns + c), x, acc[r]);
   }
   LNX_UNROLL
-  for (int r = 0; r < kRows; ++r) a.y[f + r] = sum(acc[r]) + a.bias[f + r];
+  for (int r = 0; r < kRows; ++r)
+    a.y[f + r] = sum(acc[r]) * (a.codes ? a.code_unit[f + r] : 1.0f) + a.bias[f + r];
+}
+
+template <typename Weight>
+LNX_INLINE void linear_range(const LinearArgs& a, const Weight* values, int begin, int end) {
+  int f = begin;
+  for (; f + 8 <= end; f += 8) linear_rows<8>(a, values, f);
+  for (; f < end; ++f) linear_rows<1>(a, values, f);
 }
 
 static void linear_dense(const LinearArgs& a, int begin, int end) {
-  int f = begin;
-  for (; f + 8 <= end; f += 8) linear_rows<8>(a, f);
-  for (; f < end; ++f) linear_rows<1>(a, f);
+  if (a.codes) {
+    linear_range(a, a.codes, begin, end);
+  } else {
+    linear_range(a, a.values, begin, end);
+  }
   activate(a.y + begin, end - begin, a.activation);
 }
 
 static void linear_sparse(const LinearArgs& a, int begin, int end) {
   for (int f = begin; f < end; ++f) {
-    float acc[4] = {0, 0, 0, 0};
+    Vec acc[2] = {zero(), zero()};
     uint32_t k = a.ptr[f];
     const uint32_t last = a.ptr[f + 1];
-    for (; k + 4 <= last; k += 4)
-      for (int i = 0; i < 4; ++i) acc[i] += a.values[k + i] * a.x[a.channel[k + i]];
-    for (; k < last; ++k) acc[0] += a.values[k] * a.x[a.channel[k]];
-    a.y[f] = (acc[0] + acc[1]) + (acc[2] + acc[3]) + a.bias[f];
+    for (; k + 2 * kLanes <= last; k += 2 * kLanes) {
+      acc[0] = fma(load(a.values + k), gather(a.x, a.channel + k), acc[0]);
+      acc[1] = fma(load(a.values + k + kLanes), gather(a.x, a.channel + k + kLanes), acc[1]);
+    }
+    float rest = 0.0f;
+    for (; k < last; ++k) rest += a.values[k] * a.x[a.channel[k]];
+    a.y[f] = sum(add(acc[0], acc[1])) + rest + a.bias[f];
   }
   activate(a.y + begin, end - begin, a.activation);
 }

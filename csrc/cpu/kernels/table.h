@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cpu/kernels/conv3x3.h"
+#include "cpu/kernels/conv3x3_direct.h"
 #include "cpu/kernels/conv5x5.h"
 #include "cpu/kernels/conv_flat.h"
 #include "cpu/kernels/dense.h"
@@ -15,17 +16,37 @@
 #define LNX_PAIRS nullptr, nullptr, nullptr, nullptr
 #endif
 
+#ifdef LNX_MANY_REGISTERS
+#include "cpu/kernels/winograd3x3.h"
+#define LNX_WINOGRAD winograd_rows, conv_winograd3x3
+#define LNX_WINOGRAD_TILE kWinogradTile
+#else
+#define LNX_WINOGRAD nullptr, nullptr
+#define LNX_WINOGRAD_TILE 0
+#endif
+
+#if defined(LNX_MANY_REGISTERS) && defined(LNX_HAS_PAIRS)
+#define LNX_WINOGRAD_PAIRS \
+  winograd_half_rows, conv_winograd_half3x3, winograd_pairs, conv_winograd_pairs3x3
+#else
+#define LNX_WINOGRAD_PAIRS nullptr, nullptr, nullptr, nullptr
+#endif
+
 namespace lnx::LNX_ISA {
 
 const KernelTable kTable = {
-    {kLanes, kFlatTile, kFlatTileBlocked, kFilterBlock, kRowsTile, kRowsMax, kRowVectorsMax},
+    {kLanes, kFlatTile, kFlatTileBlocked, kFilterBlock, kRowsTile, kRowsMax, kRowVectorsMax,
+     LNX_WINOGRAD_TILE},
     conv_flat,
     conv_flat_blocked,
     conv_rows3x3,
     conv_rows3x3s2,
+    conv_direct3x3s2,
     conv_rows5x5,
     conv_rows5x5s2,
     LNX_PAIRS,
+    LNX_WINOGRAD,
+    LNX_WINOGRAD_PAIRS,
     stage,
     pool,
     global_average,

@@ -143,9 +143,11 @@ LNX_INLINE void for_each_unit(const ConvArgs& a, const Block& b, int64_t slice_f
     const Tile t{static_cast<int>(b.unit[i]) * kFiltersPerUnit, b.position, b.first, b.last,
                  b.whole};
     // Weights are read once a tile, often from memory; their end is some units ahead.
-    const char* ahead = reinterpret_cast<const char*>(a.values + k * slice_floats) + kWeightsAhead;
-    for (int64_t line = 0; line < (next - k) * slice_floats * 4; line += 64)
-      __builtin_prefetch(ahead + line);
+    const char* ahead = (a.codes ? reinterpret_cast<const char*>(a.codes + k)
+                                 : reinterpret_cast<const char*>(a.values + k * slice_floats)) +
+                        kWeightsAhead;
+    const int64_t bytes = (next - k) * (a.codes ? 1 : slice_floats * 4);
+    for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(ahead + line);
     __builtin_prefetch(reinterpret_cast<const char*>(a.channel + k) + kWeightsAhead / 2);
     if (next != k || b.first || b.last) fn(t, a.channel + k, a.values + k * slice_floats, next - k);
     k = next;

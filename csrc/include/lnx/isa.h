@@ -17,6 +17,7 @@ struct IsaTraits {
   int rows_tile;          // rows x vectors that the 3x3 row kernels hold
   int rows_max;           // rows that they take at most
   int row_vectors_max;    // vectors of one row that they take at most
+  int winograd_tile;      // rows that the Winograd kernel holds; 0 without it
 };
 
 // Instruction sets built in and supported by processor and operating system, the best one first.

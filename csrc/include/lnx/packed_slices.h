@@ -22,6 +22,10 @@ struct PackedSlices {
   std::vector<uint32_t> filter_ptr;  // filters + 1
   std::vector<uint32_t> channel;     // of the slice's first weight, counted over all groups
   std::vector<float> values;         // length weights each, scaled by the filter's scale
+  // Of single weights also, where they are small enough: integers that give the values times
+  // unit[filter], but for its rounding. Else empty.
+  std::vector<int8_t> codes;
+  std::vector<float> unit;  // filters
 };
 
 }  // namespace lnx

@@ -46,6 +46,10 @@ class PackedWeight {
   // std::invalid_argument: groups do not divide filters and channels.
   void unpack(int64_t first, int64_t last, const float* scale, PackedSlices& out) const;
 
+  // Fills codes and unit of all filters, unpacked with this scale; leaves them empty where weights
+  // are not single integers of one byte.
+  void unpack_codes(const float* scale, PackedSlices& out) const;
+
   // For each channel, all groups together, 1 if a slice of a filter with filters[f] != 0 reads it.
   // A filter whose scale is zero reads nothing.
   std::vector<uint8_t> reads(const uint8_t* filters, const float* scale) const;

@@ -28,16 +28,20 @@ struct Image {
 };
 
 enum class ConvKernel {
-  kFlat,         // any taps, one filter at a time
-  kFlatBlocked,  // any taps, filter_block filters at a time
-  kRows3x3,      // 3x3, stride 1
-  kRows3x3s2,    // 3x3, stride 2, padding 1; staged
-  kRows5x5,      // 5x5, stride 1, padding 2 at left; row_stride a multiple of the vector
-  kRows5x5s2,    // the same with stride 2; two columns of zeros behind each row of the input
-  kPairs3x3,     // 3x3, stride 1, padding 1; at most 8 columns, 16 lanes
-  kPairs3x3s2,   // 3x3, stride 2, padding 1; at most 8 columns, 16 lanes; staged
-  kPairs5x5,     // 5x5, stride 1, padding 2; row_stride 8, 16 lanes
-  kPairs5x5s2,   // 5x5, stride 2, padding 2; row_stride 16 to 8, 16 lanes
+  kFlat,              // any taps, one filter at a time
+  kFlatBlocked,       // any taps, filter_block filters at a time
+  kRows3x3,           // 3x3, stride 1
+  kRows3x3s2,         // 3x3, stride 2, padding 1; staged
+  kDirect3x3s2,       // 3x3, stride 2, padding 1 at the sides, of an input that is not staged
+  kRows5x5,           // 5x5, stride 1, padding 2 at left; row_stride a multiple of the vector
+  kRows5x5s2,         // the same with stride 2; two columns of zeros behind each row of the input
+  kPairs3x3,          // 3x3, stride 1, padding 1; at most 8 columns, 16 lanes
+  kPairs3x3s2,        // 3x3, stride 2, padding 1; at most 8 columns, 16 lanes; staged
+  kWinograd3x3,       // 3x3, stride 1, padding 1; staged
+  kWinogradHalf3x3,   // the same with at most 16 columns, 16 lanes
+  kWinogradPairs3x3,  // the same with at most 8 columns, 16 lanes
+  kPairs5x5,          // 5x5, stride 1, padding 2; row_stride 8, 16 lanes
+  kPairs5x5s2,        // 5x5, stride 2, padding 2; row_stride 16 to 8, 16 lanes
 };
 
 // The kernel called "flat", "flat_blocked", "rows3x3", "rows3x3s2", ...; else
