@@ -64,7 +64,8 @@ def shorten(values: NDArray[np.floating], bits: int) -> NDArray[np.float32]:
         return values.astype(np.float32)
     mantissa, exponent = np.frexp(values.astype(np.float64))
     integers = np.rint(np.ldexp(mantissa, bits))
-    return np.ldexp(integers + 0.0, exponent - bits).astype(np.float32)
+    short: NDArray[np.float32] = np.ldexp(integers + 0.0, exponent - bits).astype(np.float32)
+    return short
 
 
 __all__ = ["MAX_SIDE_BITS", "shorten", "snap"]
