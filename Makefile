@@ -52,7 +52,7 @@ sanitize: $(INSTALLED) ## test the C++ parts under AddressSanitizer, UBSan and T
 	PATH="$(BIN):$$PATH" LILNETX_SANITIZE=address,undefined LILNETX_BUILD_TESTS=ON \
 	$(BIN)/python setup.py -q build --build-lib build/sanitize --build-temp build/sanitize.tmp
 	LILNETX_TEST_PROGRAM=$(CURDIR)/build/sanitize.tmp/lilnetx._core/lnx_test $(BIN)/pytest tests/cpp
-	ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc PYTHONPATH=$(CURDIR)/build/sanitize \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 PYTHONMALLOC=malloc PYTHONPATH=$(CURDIR)/build/sanitize \
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so):$$(c++ -print-file-name=libstdc++.so)" \
 	$(BIN)/pytest tests/codec tests/format tests/runtime/test_session.py $(PYTEST_ARGS)
 	PATH="$(BIN):$$PATH" cmake -S . -B build/thread -G Ninja -DCMAKE_BUILD_TYPE=Release \
