@@ -9,18 +9,19 @@ VENV ?= .venv
 PIP_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+FUZZ_SECONDS ?= 300
 
 BIN := $(abspath $(VENV))/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet $(PIP_ARGS)
 EXTRAS := train bench export dev $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),triton)
 SOURCES := setup.py pyproject.toml CMakeLists.txt $(shell find lilnetx kernels csrc -type f \
 	-not -name '*.pyc' -not -name '*.so')
-CXX_SOURCES := $(shell find csrc tests/cpp -name '*.cpp' -o -name '*.h' -o -name '*.inc')
+CXX_SOURCES := $(shell find csrc tests/cpp tests/fuzz -name '*.cpp' -o -name '*.h' -o -name '*.inc')
 READY := $(VENV)/.ready
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format sanitize cross bench figures clean
+.PHONY: help install demo test lint format sanitize fuzz cross bench figures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,15 +52,38 @@ sanitize: $(INSTALLED) ## test the C++ parts under AddressSanitizer, UBSan and T
 	PATH="$(BIN):$$PATH" LILNETX_SANITIZE=address,undefined LILNETX_BUILD_TESTS=ON \
 	$(BIN)/python setup.py -q build --build-lib build/sanitize --build-temp build/sanitize.tmp
 	LILNETX_TEST_PROGRAM=$(CURDIR)/build/sanitize.tmp/lilnetx._core/lnx_test $(BIN)/pytest tests/cpp
-	ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc PYTHONPATH=$(CURDIR)/build/sanitize \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 PYTHONMALLOC=malloc PYTHONPATH=$(CURDIR)/build/sanitize \
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so):$$(c++ -print-file-name=libstdc++.so)" \
 	$(BIN)/pytest tests/codec tests/format tests/runtime/test_session.py $(PYTEST_ARGS)
 	PATH="$(BIN):$$PATH" cmake -S . -B build/thread -G Ninja -DCMAKE_BUILD_TYPE=Release \
 	-DLNX_PYTHON=OFF -DLNX_TESTS=ON -DLNX_SANITIZE=thread
 	PATH="$(BIN):$$PATH" cmake --build build/thread --target lnx_test
 	LILNETX_TEST_PROGRAM=$(CURDIR)/build/thread/lnx_test $(BIN)/pytest tests/cpp
+	PATH="$(BIN):$$PATH" cmake -S . -B build/driver -G Ninja -DLNX_PYTHON=OFF -DLNX_FUZZ=ON
+	PATH="$(BIN):$$PATH" cmake --build build/driver --target lnx_fuzz
+	LILNETX_FUZZ_PROGRAM=$(CURDIR)/build/driver/lnx_fuzz $(BIN)/pytest tests/fuzz
 
-cross: $(INSTALLED) ## test the C++ library for aarch64 and (codec) big-endian s390x, in an emulator
+# The decoder with libFuzzer where there is clang (apt-get install clang libclang-rt-dev), else with a
+# plain driver; the reader from Python, with the extension under the same sanitizers. Then what takes
+# too long for 'make test': each bit of the shipped model, and 200 kills while packing.
+fuzz: $(INSTALLED) ## fuzz decoder and reader, FUZZ_SECONDS (300) each; damage each bit; kill 200 times
+	PATH="$(BIN):$$PATH" cmake -S . -B build/fuzz -G Ninja -DLNX_PYTHON=OFF -DLNX_FUZZ=ON \
+	-DCMAKE_CXX_COMPILER=$(or $(shell command -v clang++),c++)
+	PATH="$(BIN):$$PATH" cmake --build build/fuzz --target lnx_fuzz
+	mkdir -p build/fuzz/corpus
+	cd build/fuzz && ./lnx_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=2048 \
+	-print_final_stats=1 corpus $(CURDIR)/tests/fuzz/corpus/codec
+	PATH="$(BIN):$$PATH" LILNETX_SANITIZE=address,undefined \
+	$(BIN)/python setup.py -q build --build-lib build/sanitize --build-temp build/sanitize.tmp
+	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1 \
+	PYTHONMALLOC=malloc PYTHONPATH=$(CURDIR)/build/sanitize \
+	LD_PRELOAD="$$(c++ -print-file-name=libasan.so):$$(c++ -print-file-name=libstdc++.so)" \
+	$(BIN)/python -W ignore tests/fuzz/fuzz_reader.py --seconds $(FUZZ_SECONDS) \
+	--output build/fuzz/findings
+	LILNETX_ALL_BITS=1 LILNETX_KILLS=200 $(BIN)/pytest -s \
+	tests/format/test_format_shipped_damage.py tests/format/test_format_kill.py
+
+cross: $(INSTALLED) ## test the C++ library for aarch64 and (codec, weights) big-endian s390x, in an emulator
 	PATH="$(BIN):$$PATH" LILNETX_CROSS=1 $(BIN)/pytest tests/cpp $(PYTEST_ARGS)
 
 bench: $(INSTALLED) ## measure all figures of the documentation (about 12 minutes), then draw them

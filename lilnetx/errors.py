@@ -20,7 +20,7 @@ class NotAnLnxFileError(LnxFormatError):
 
 
 class UnsupportedVersionError(LnxFormatError):
-    """The file was written by a newer version of the format than this reader knows."""
+    """The file has a newer version of the format than this reader knows, or one too old for it."""
 
 
 class TruncatedFileError(LnxFormatError):
@@ -45,6 +45,10 @@ class LimitExceededError(LnxFormatError):
 
 class FileChangedError(LnxFormatError):
     """A file that a session was made from has changed since."""
+
+
+class OutOfMemoryError(LilnetxError, MemoryError):
+    """A network within the caps of the format that needs more memory than this machine gives."""
 
 
 class UnsupportedOperatorError(LilnetxError):

@@ -218,15 +218,23 @@ def _grid() -> list[ConvCase]:
         add(5, 5, (13, 13), stride=(2, 2), padding=(1, 1), density=density)
         add(16, 3, (10, 10), kernel=(1, 1), density=density, g=4)
         add(3, 4, (12, 12), kernel=(5, 5), padding=(2, 2), density=density)
-    # Winograd's transform: rows of several tiles of columns, of one, of half a vector, and narrower;
+    # Winograd's transform: rows of several tiles of columns, of one, of half a vector, narrower;
     # odd heights and widths; several blocks of channels.
     for width in (40, 33, 32, 17, 16, 14, 9, 8, 7, 3):
         for height in (1, 2, 7, 15):
-            cases.append(ConvCase(5, 24, (height, width), padding=(1, 1)))
+            cases.append(ConvCase(5, 32, (height, width), padding=(1, 1), density=0.3))
     for size in ((9, 35), (13, 14), (7, 7)):
         for activation in ("relu", "relu6", "silu"):
             cases.append(
-                ConvCase(600, 20, size, padding=(1, 1), residual=True, activation=activation)
+                ConvCase(
+                    600,
+                    32,
+                    size,
+                    padding=(1, 1),
+                    density=0.3,
+                    residual=True,
+                    activation=activation,
+                )
             )
     return cases
 

@@ -30,7 +30,7 @@ class BitModel {
   static constexpr uint32_t kLimit = 127;           // Observations after which the step stays.
   static constexpr uint32_t kOne = (1u << 22) - 1;  // Probability 1, in 22 bits.
   static constexpr uint32_t kFloor = 16;            // Least coded probability, of 65536.
-  static constexpr uint32_t kInherited = 2;         // See inherit().
+  static constexpr uint32_t kInherited = 4;         // See inherit().
 
   BitModel() : BitModel(1u << 21, 0) {}
 
@@ -46,6 +46,25 @@ class BitModel {
     return bit;
   }
 
+  // The same without a branch on the bit, for bits that are hard to foresee.
+  template <class Coder>
+  LNX_INLINE bool code_even(Coder& coder, bool bit = false) {
+    const uint32_t p = std::clamp(state_ >> 16, kFloor, 65536 - kFloor);
+    bit = coder.code_even(p, bit);
+    learn_even(bit);
+    return bit;
+  }
+
+  LNX_INLINE void learn_even(bool bit) {
+    const uint32_t zero = state_ >> 10;
+    const uint32_t count = state_ & 1023;
+    const uint32_t is_zero = uint32_t(bit) - 1;         // All ones for a 0, no ones for a 1.
+    const uint32_t distance = (is_zero & kOne) ^ zero;  // kOne - zero or zero.
+    const uint32_t step = uint32_t(uint64_t{distance} * kRate[count] >> 16);
+    const uint32_t moved = zero + ((step ^ ~is_zero) - ~is_zero);
+    state_ = moved << 10 | (count + (count < kLimit));
+  }
+
   void learn(bool bit) {
     const uint32_t zero = state_ >> 10;
     const uint32_t count = state_ & 1023;
@@ -57,6 +76,9 @@ class BitModel {
 
   // Whether nothing has been learnt.
   bool is_new() const { return (state_ & 1023) == 0; }
+
+  // Trusts what has been learnt no more than `limit` observations.
+  void forget(uint32_t limit) { state_ = (state_ & ~1023u) | std::min(state_ & 1023, limit); }
 
   // Starts from what another model has learnt, trusting it as much as kInherited observations.
   void inherit(const BitModel& other) {

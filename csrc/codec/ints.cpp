@@ -1,6 +1,6 @@
 // Side integers (scales, biases, decoder matrices): sign and magnitude, the magnitude as its number
-// of bits, then its bits from the top. Number of bits, sign and the two bits below the leading one
-// are learnt; lower bits are as good as random.
+// of bits, then its bits from the top. Lower bits are as good as random unless a vector was rounded
+// to a few significant bits, when they are zeros: so each is learnt by its place alone.
 #include <algorithm>
 #include <memory>
 
@@ -22,7 +22,8 @@ struct IntModels {
   BitModel bits[4]
                [32];  // [change of the number of bits before; 3: filter of zeros][node of a tree]
   BitModel signs[3];  // [sign before]
-  BitModel below[kMaxBits + 1][4];  // [number of bits][node of a binary tree]
+  BitModel below[kMaxBits + 1][4];  // [number of bits][node of a binary tree]: first two bits
+  BitModel low[kMaxBits];           // [place below the leading bit]: all others
 };
 
 uint32_t bit_length(uint32_t magnitude) {
@@ -52,7 +53,7 @@ class IntCoder {
     for (uint32_t i = 1; i < bits; ++i) {
       const bool bit = magnitude >> (bits - 1 - i) & 1;
       found = found << 1 | uint32_t(i <= 2 ? models_.below[bits][found].code(coder_, bit)
-                                           : coder_.code(32768, bit));
+                                           : models_.low[i].code(coder_, bit));
     }
     return negative ? -int32_t(found) : int32_t(found);
   }

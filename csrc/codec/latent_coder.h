@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "codec/latent_models.h"
@@ -36,29 +37,41 @@ class WeightCoder {
     if (left == 0) return CodecStatus::kOk;
     // A weight without zero slices needs no flags.
     const bool full = left == total;
-    const uint32_t start = share(left, total);
-    for (Column& column : columns_) column = {uint16_t(start), 0, 0};
+    models_.begin_weight();
+    begin_columns(share(left, total));
+    density_ = {std::vector<uint32_t>(shape_.filters), shape_.slices, left};
     for (uint32_t f = 0; f < shape_.filters; ++f, values += size_t{shape_.slices} * length()) {
       if (full) {
         code_full_row(values);
+        density_.filters[f] = shape_.slices;
       } else {
+        const uint64_t before = left;
         left = code_row(values, f, left, total - uint64_t{f} * shape_.slices);
+        density_.filters[f] = uint32_t(before - left);
       }
       if constexpr (kDecoding) {
         if (coder_.exhausted()) return CodecStatus::kExhausted;
         if (too_large_) return CodecStatus::kTooLarge;
       }
-      if (left == 0) return CodecStatus::kOk;
+      if (left == 0) break;
     }
-    return full ? CodecStatus::kOk : CodecStatus::kWrongCount;
+    if (!full && left != 0) return CodecStatus::kWrongCount;
+    models_.before = std::move(density_);
+    return CodecStatus::kOk;
   }
 
  private:
   uint32_t length() const { return Length ? uint32_t(Length) : shape_.length; }
 
-  // left / total as a probability that is neither 0 nor 1.
-  static uint32_t share(uint64_t left, uint64_t total) {
-    return uint32_t(std::clamp<uint64_t>((left << 16) / total, 32, 65536 - 32));
+  // A channel starts as dense as the weight, and denser or less dense if the filter is that made it
+  // in the weight before.
+  void begin_columns(uint32_t start) {
+    for (Column& column : columns_) column = {uint16_t(start), 0, 0};
+    const Density& before = models_.before;
+    if (before.filters.size() != columns_.size()) return;
+    const int odds = log_odds(start);
+    for (size_t s = 0; s < columns_.size(); ++s)
+      columns_[s].nonzero = uint16_t(probability(odds + (9 * before.excess(s) >> 4)));
   }
 
   void code_full_row(Value* values) {
@@ -126,7 +139,7 @@ class WeightCoder {
     }
     const int64_t mean =
         std::min<int64_t>(std::min(sum, 65535u) * uint64_t{reciprocal_} >> 4, (1 << 20) - 1);
-    row_mean = approach(row_mean, mean, std::min<uint32_t>(row_count++, kMeanMemory) + 1);
+    row_mean = approach(row_mean, mean, std::min<uint32_t>(row_count++, kMeanMemory) + 2);
     column.mean = uint32_t(approach(column_mean, mean, column.count + 1u));
     if (column.count < kMeanMemory) ++column.count;
     models_.mean = approach(models_.mean, mean, models_.count);
@@ -136,19 +149,24 @@ class WeightCoder {
   // Codes an integer known not to be zero; returns its magnitude.
   LNX_INLINE uint32_t code_value(Coder& coder, Value& value, uint32_t t, uint32_t level,
                                  int32_t before) {
-    const uint32_t side = before > 0 ? 2 : before < 0 ? 0 : 1;
-    const bool negative = models_.signs[t].code(coder, side, value < 0);
-    auto* unary = &models_.magnitudes[t * kUnary];
+    const uint32_t side = 1u + uint32_t(before > 0) - uint32_t(before < 0);
+    const bool negative = models_.signs[t].code_even(coder, side, value < 0);
+    auto* unary = models_.tap_magnitudes(t);
     const uint32_t truth = kDecoding ? 0 : magnitude(value);
     uint32_t found = 1;
-    while (found < kUnary && unary[found].code(coder, level, truth > found)) ++found;
+    while (found < kTapUnary && unary[found - 1].code(coder, level, truth > found)) ++found;
+    if (found == kTapUnary) {
+      unary = models_.large_magnitudes(length());
+      while (found < kUnary && unary[found - kTapUnary].code(coder, level, truth > found)) ++found;
+    }
     if (found == kUnary) found += code_golomb(coder, truth - kUnary);
     if constexpr (kDecoding) {
       if (found > uint32_t(kMaxLatent)) {
         too_large_ = true;
         found = kMaxLatent;
       }
-      value = negative ? -int32_t(found) : int32_t(found);
+      const int32_t flip = -int32_t(negative);  // The sign without a branch on it.
+      value = (int32_t(found) ^ flip) - flip;
     }
     return found;
   }
@@ -160,7 +178,7 @@ class WeightCoder {
     while (bits < kGolombBits && models_.golomb[bits].code(coder, truth > bits)) ++bits;
     uint32_t number = 1;
     for (uint32_t bit = bits; bit-- > 0;)
-      number = number << 1 | uint32_t(coder.code(32768, ((x + 1) >> bit) & 1));
+      number = number << 1 | uint32_t(coder.code_even(32768, ((x + 1) >> bit) & 1));
     return number - 1;
   }
 
@@ -171,6 +189,7 @@ class WeightCoder {
   const WeightShape& shape_;
   const uint32_t reciprocal_;
   std::vector<Column> columns_;
+  Density density_;
   bool too_large_ = false;
 };
 

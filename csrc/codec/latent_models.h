@@ -6,7 +6,7 @@
 // network's flags are enough for. Integers of nonzero slices are coded in contexts of their place,
 // of what was coded before in the slice and of the mean magnitude in the row and column. A fine
 // context starts from what a coarse one has learnt, or small networks would pay for learning it all
-// again.
+// again. A layer differs from the one before, so contexts learn fast again where a layer begins.
 #pragma once
 
 #include <algorithm>
@@ -19,11 +19,13 @@
 namespace lnx::codec {
 
 constexpr int kFlagContexts = 48;
-constexpr uint32_t kFlagConfidence = 6;  // Observations that a flag context's start is worth.
-constexpr int kLevels = 10;              // Classes of mean magnitude.
-constexpr int kCounts = 4;               // Classes of the number of nonzero integers before.
+constexpr uint32_t kFlagConfidence = 12;  // Observations that a flag context's start is worth.
+constexpr int kLevels = 10;               // Classes of mean magnitude.
+constexpr int kCounts = 6;                // Classes of the number of nonzero integers before.
 constexpr int kUnary = 15;  // Magnitudes from here on are coded by an exponential Golomb code.
 constexpr int kGolombBits = 15;
+constexpr uint32_t kTapUnary = 4;          // Magnitudes from here on are coded alike for all taps.
+constexpr uint32_t kLayerConfidence = 40;  // What earlier layers are worth at most, observations.
 
 // 16 * log2(x), linear between powers of two and rounded down; 0 < x.
 inline int log2_16(uint32_t x) {
@@ -44,10 +46,27 @@ inline const LogOddsTable kLogOdds;
 
 inline int log_odds(uint32_t p) { return kLogOdds.odds[p >> 4]; }
 
+// What `16 * log2 of the odds` says, as the odds' numerator over 16.
+inline uint64_t odds_times_16(int magnitude) {
+  return uint64_t(16 + (magnitude & 15)) << (magnitude >> 4);
+}
+
+// The inverse of log_odds, nearly.
+inline uint32_t probability(int odds) {
+  odds = std::clamp(odds, -150, 150);
+  const uint32_t unlikely = uint32_t((1u << 20) / (odds_times_16(odds < 0 ? -odds : odds) + 16));
+  return odds < 0 ? unlikely : 65535 - unlikely;
+}
+
+// left / total as a probability that is neither 0 nor 1.
+inline uint32_t share(uint64_t left, uint64_t total) {
+  return uint32_t(std::clamp<uint64_t>((left << 16) / total, 32, 65536 - 32));
+}
+
 // The context of a flag, from the log-odds of its row, its column and all slices left. The weights
 // were fitted on trained networks; 1, 1 and -1 would hold if rows and columns were independent.
 inline int flag_context(int row, int column, int overall) {
-  const int odds = (9 * row + 14 * column - 7 * overall) >> 4;
+  const int odds = (5 * row + 7 * column - 4 * overall) >> 3;
   return std::clamp((odds + 192) >> 3, 0, kFlagContexts - 1);
 }
 
@@ -55,7 +74,7 @@ inline int flag_context(int row, int column, int overall) {
 inline BitModel initial_flag_model(int context) {
   const int odds = 8 * context + 4 - 192;  // Of "nonzero", in sixteenths.
   const int magnitude = odds < 0 ? -odds : odds;
-  const uint64_t power = uint64_t(16 + (magnitude & 15)) << (magnitude >> 4);
+  const uint64_t power = odds_times_16(magnitude);
   const uint64_t likely = (power << 22) / (power + 16);
   return {uint32_t(odds < 0 ? likely : BitModel::kOne - likely), kFlagConfidence};
 }
@@ -75,6 +94,11 @@ struct Family {
   BitModel parent;
   BitModel children[Children];
 
+  void forget(uint32_t limit) {
+    parent.forget(limit);
+    for (BitModel& child : children) child.forget(limit);
+  }
+
   template <class Coder>
   LNX_INLINE bool code(Coder& coder, uint32_t child, bool bit) {
     BitModel& model = children[child];
@@ -83,21 +107,63 @@ struct Family {
     parent.learn(bit);
     return bit;
   }
+
+  // The same for bits that are hard to foresee.
+  template <class Coder>
+  LNX_INLINE bool code_even(Coder& coder, uint32_t child, bool bit) {
+    BitModel& model = children[child];
+    if (model.is_new()) model.inherit(parent);
+    bit = model.code_even(coder, bit);
+    parent.learn_even(bit);
+    return bit;
+  }
 };
+
+// How dense the filters of a weight are.
+struct Density {
+  std::vector<uint32_t> filters;  // Nonzero slices of each filter.
+  uint32_t slices = 0;            // Slices of a filter.
+  uint64_t nonzero = 0;           // Nonzero slices of the weight.
+
+  // How much denser than the weight's average filter `f` is, as log-odds.
+  int excess(size_t f) const {
+    const uint64_t part = (2 * uint64_t{filters[f]} + 1) << 16;
+    return log_odds(uint32_t(part / (2 * uint64_t{slices} + 2))) -
+           log_odds(share(nonzero, uint64_t{slices} * filters.size()));
+  }
+};
+
+// The start of "is the magnitude above u?": 0.7, and what it is worth in observations.
+constexpr uint32_t kLikelyLarger = 1258291;
+constexpr uint32_t kMagnitudeConfidence = 3;
 
 // The adaptive state that one decoder's weights share within a stream.
 struct LatentModels {
   explicit LatentModels(uint32_t length)
-      : taps(length * kCounts), signs(length), magnitudes(length * kUnary) {
+      : taps(length * kCounts),
+        signs(length),
+        magnitudes(length * (kTapUnary - 1) + kUnary - kTapUnary) {
     for (int context = 0; context < kFlagContexts; ++context)
       flags[context] = initial_flag_model(context);
+    for (auto& family : magnitudes) family.parent = {kLikelyLarger, kMagnitudeConfidence};
   }
+
+  void begin_weight() {
+    for (auto& family : taps) family.forget(kLayerConfidence);
+    for (auto& family : signs) family.forget(kLayerConfidence);
+    for (auto& family : magnitudes) family.forget(kLayerConfidence);
+  }
+
+  // "Is the magnitude above u?" for u below kTapUnary, at index u - 1, and from there on.
+  Family<kLevels>* tap_magnitudes(uint32_t tap) { return &magnitudes[tap * (kTapUnary - 1)]; }
+  Family<kLevels>* large_magnitudes(uint32_t length) { return tap_magnitudes(length); }
 
   BitModel flags[kFlagContexts];            // Is the slice nonzero?
   std::vector<Family<kLevels>> taps;        // [tap][nonzero before]: is the integer nonzero?
   std::vector<Family<3>> signs;             // [tap], finer by the sign of the integer before
-  std::vector<Family<kLevels>> magnitudes;  // [tap][u]: is the magnitude above u?
+  std::vector<Family<kLevels>> magnitudes;  // [tap][u], then [u]: is the magnitude above u?
   BitModel golomb[kGolombBits];             // Prefix of the exponential Golomb code.
+  Density before;                           // Of the last weight.
   int64_t mean = 2048;                      // Mean magnitude so far, in units of 1/4096.
   uint32_t count = 0;                       // Nonzero slices so far, up to a bound.
 };

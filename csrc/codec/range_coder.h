@@ -54,6 +54,9 @@ class Encoder {
     return bit;
   }
 
+  // The decoder has a way of its own for bits that are hard to foresee.
+  LNX_INLINE bool code_even(uint32_t p, bool bit) { return code(p, bit); }
+
   // Ends the stream.
   void finish() {
     const Tail tail = find_tail(low_, range_);
@@ -99,6 +102,19 @@ class Decoder {
       code_ = code_ << 32 | next_word();
     }
     return bit;
+  }
+
+  // The same without a branch on the bit, for bits that are hard to foresee.
+  LNX_INLINE bool code_even(uint32_t p, bool = false) {
+    const uint64_t bound = (range_ >> 16) * p;
+    const uint64_t is_one = uint64_t{code_ < bound} - 1;  // All ones for a 1, no ones for a 0.
+    code_ -= bound & is_one;
+    range_ = bound + ((range_ - 2 * bound) & is_one);
+    if (__builtin_expect(range_ < kRenormalise, 0)) {
+      range_ <<= 32;
+      code_ = code_ << 32 | next_word();
+    }
+    return is_one != 0;
   }
 
   // Whether more was asked for than any encoder leaves unstored: the stream is damaged.

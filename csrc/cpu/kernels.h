@@ -120,6 +120,8 @@ struct LinearArgs {
   const uint32_t* ptr;      // sparse: filters + 1
   const uint32_t* channel;  // sparse: the column of each value
   const float* values;
+  const int8_t* codes;     // dense: or null; in place of values, times code_unit[filter]
+  const float* code_unit;  // one a filter
   const float* bias;
   Activation activation;
   float* y;

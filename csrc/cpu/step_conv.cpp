@@ -268,7 +268,8 @@ class ConvStep : public Step {
   }
 
   int64_t weight_bytes() const override {
-    return static_cast<int64_t>(4 * ptr_.size() + 2 * channel_.size() + 4 * values_.size());
+    return static_cast<int64_t>(4 * (unit_.size() + ptr_.size() + values_.size()) +
+                                2 * channel_.size() + codes_.size());
   }
 
  private:

@@ -104,17 +104,31 @@ class LinearStep : public Step {
              Activation activation, bool dense)
       : in_(in), out_(out), bias_(bias), activation_(activation), columns_(padded(in.width)) {
     run_ = dense ? kernels.linear_dense : kernels.linear_sparse;
-    std::vector<float> sparse;
     const SliceShape& shape = weight.shape();
-    if (dense) values_ = AlignedBuffer<float>(shape.filters * columns_);
-    ptr_.push_back(0);
     PackedSlices row;
+    if (dense) {
+      weight.unpack_codes(scale, row);
+      code_unit_ = row.unit;
+    }
+    const bool coded = !row.codes.empty();
+    std::vector<float> sparse;
+    if (coded) {
+      codes_ = AlignedBuffer<int8_t>(shape.filters * columns_);
+    } else if (dense) {
+      values_ = AlignedBuffer<float>(shape.filters * columns_);
+    }
+    ptr_.push_back(0);
+    size_t code = 0;
     for (int64_t f = 0; f < shape.filters; ++f) {
       weight.unpack(f, f + 1, scale, row);
       for (size_t k = 0; k < row.channel.size(); ++k)
         for (int i = 0; i < shape.length; ++i) {
           const uint32_t column = row.channel[k] + i;
           const float value = row.values[k * shape.length + i];
+          if (coded) {
+            codes_.data()[f * columns_ + column] = row.codes[code++];
+            continue;
+          }
           if (column >= static_cast<uint32_t>(in.width) || value == 0.0f) continue;
           if (dense) {
             values_.data()[f * columns_ + column] = value;
@@ -138,6 +152,8 @@ class LinearStep : public Step {
     a.ptr = ptr_.data();
     a.channel = channel_.data();
     a.values = values_.data();
+    a.codes = codes_.size() ? codes_.data() : nullptr;
+    a.code_unit = code_unit_.data();
     a.bias = bias_.data();
     a.activation = activation_;
     a.y = frame.arena + out_.offset;
@@ -146,7 +162,8 @@ class LinearStep : public Step {
   }
 
   int64_t weight_bytes() const override {
-    return static_cast<int64_t>(4 * (ptr_.size() + channel_.size() + values_.size()));
+    return static_cast<int64_t>(4 * (ptr_.size() + channel_.size() + values_.size()) +
+                                codes_.size());
   }
 
  private:
@@ -156,6 +173,8 @@ class LinearStep : public Step {
   const int64_t columns_;
   std::vector<uint32_t> ptr_, channel_;
   AlignedBuffer<float> values_;
+  AlignedBuffer<int8_t> codes_;
+  std::vector<float> code_unit_;
   void (*run_)(const LinearArgs&, int, int);
 };
 

@@ -25,6 +25,10 @@ constexpr int kRowsMax = 8;
 LNX_INLINE Vec zero() { return _mm256_setzero_ps(); }
 LNX_INLINE Vec set1(float x) { return _mm256_set1_ps(x); }
 LNX_INLINE Vec load(const float* p) { return _mm256_loadu_ps(p); }
+LNX_INLINE Vec load(const int8_t* p) {
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+}
 LNX_INLINE void store(float* p, Vec v) { _mm256_storeu_ps(p, v); }
 LNX_INLINE Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
 LNX_INLINE Vec mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }

@@ -28,6 +28,11 @@ constexpr int kRowsMax = 14;
 LNX_INLINE Vec zero() { return _mm512_setzero_ps(); }
 LNX_INLINE Vec set1(float x) { return _mm512_set1_ps(x); }
 LNX_INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }
+// Integers of one byte as floats.
+LNX_INLINE Vec load(const int8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+}
 // The same vector, loaded once: compilers like to load it again for each use.
 LNX_INLINE Vec in_register(Vec v) {
   asm("" : "+v"(v));

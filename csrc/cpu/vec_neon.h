@@ -26,6 +26,10 @@ LNX_INLINE Vec zero() { return vdupq_n_f32(0.0f); }
 LNX_INLINE Vec set1(float x) { return vdupq_n_f32(x); }
 LNX_INLINE Vec load(const float* p) { return vld1q_f32(p); }
 LNX_INLINE Vec in_register(Vec v) { return v; }
+LNX_INLINE Vec load(const int8_t* p) {
+  return Vec{static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2]),
+             static_cast<float>(p[3])};
+}
 LNX_INLINE void store(float* p, Vec v) { vst1q_f32(p, v); }
 LNX_INLINE Vec add(Vec a, Vec b) { return vaddq_f32(a, b); }
 LNX_INLINE Vec sub(Vec a, Vec b) { return vsubq_f32(a, b); }

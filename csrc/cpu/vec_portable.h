@@ -34,6 +34,10 @@ LNX_INLINE Vec load(const float* p) {
   std::memcpy(&v, p, sizeof v);
   return v;
 }
+LNX_INLINE Vec load(const int8_t* p) {
+  return Vec{static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2]),
+             static_cast<float>(p[3])};
+}
 LNX_INLINE void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
 LNX_INLINE Vec add(Vec a, Vec b) { return a + b; }
 LNX_INLINE Vec mul(Vec a, Vec b) { return a * b; }

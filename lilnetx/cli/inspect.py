@@ -1,22 +1,25 @@
-"""``lilnetx inspect``: what a ``.lnx`` file holds, without decoding any weight."""
+"""``lilnetx inspect``: what a ``.lnx`` file holds; weights are decoded only to share out bytes."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lilnetx.cli.common import EXIT_OK, CommandParser
+from lilnetx.atomic import atomic_write
+from lilnetx.cli.common import EXIT_OK, CommandParser, require_folder_of, require_other_file
 from lilnetx.cli.table import format_bytes, format_facts, format_share, format_table
 
 if TYPE_CHECKING:
-    from lilnetx.format import FileSummary
+    from lilnetx.format import FileSummary, LayerBytes
 
 _EPILOG = """\
 examples:
   lilnetx inspect fashion.lnx
   lilnetx inspect fashion.lnx --json | python -m json.tool
+  lilnetx inspect fashion.lnx --svg bytes.svg
 """
 
 # The JSON's keys, which other programs read: attributes of FileSummary.
@@ -40,29 +43,55 @@ def add_parser(subparsers: argparse._SubParsersAction[CommandParser]) -> None:
         "inspect",
         help="show what a .lnx file holds",
         description="Show sizes, sparsity and layers of a .lnx file. Weights are not decoded, so "
-        "damage in them goes unnoticed: 'lilnetx verify' finds it.",
+        "damage in them goes unnoticed: 'lilnetx verify' finds it. Only --bytes and --svg decode "
+        "them, to tell how many bytes each layer has.",
         epilog=_EPILOG,
     )
     parser.add_argument("file", type=Path, help=".lnx file")
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    parser.add_argument(
+        "--bytes", action="store_true", help="show the bytes of each layer: JSON bytes_by_layer"
+    )
+    parser.add_argument(
+        "--svg", type=Path, metavar="OUT", help="draw where the bytes are, by section and layer"
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the summary."""
-    from lilnetx.format import inspect_lnx
+    from lilnetx.cli.picture import bytes_svg
+    from lilnetx.format import inspect_lnx, layer_bytes, read_lnx
 
+    if args.svg is not None:
+        require_folder_of(args.svg)
+        require_other_file(args.file, args.svg)
     summary = inspect_lnx(args.file)
+    layers: tuple[LayerBytes, ...] = ()
+    if args.bytes or args.svg is not None:
+        layers = layer_bytes(read_lnx(args.file), summary.bytes_by_section)
+    if args.svg is not None:
+        with atomic_write(args.svg) as file:
+            file.write(bytes_svg(args.file.name, summary, layers).encode())
     if args.json:
-        row = {name: getattr(summary, name) for name in _JSON_FIELDS}
-        row["bytes_by_section"] = dict(summary.bytes_by_section)
-        print(json.dumps(row, indent=2))
+        print(json.dumps(_as_json(summary, layers if args.bytes else ()), indent=2))
     else:
-        print(_as_text(args.file, summary))
+        print(_as_text(args.file, summary, layers if args.bytes else ()))
     return EXIT_OK
 
 
-def _as_text(path: Path, summary: FileSummary) -> str:
+def _as_json(summary: FileSummary, layers: Sequence[LayerBytes]) -> dict[str, object]:
+    row = {name: getattr(summary, name) for name in _JSON_FIELDS}
+    row["bytes_by_section"] = dict(summary.bytes_by_section)
+    if layers:
+        row["bytes_by_layer"] = {
+            layer.name: {"LATS": layer.latents, "RAWF": layer.dense, "SIDE": layer.side}
+            for layer in layers
+        }
+    return row
+
+
+def _as_text(path: Path, summary: FileSummary, layers: Sequence[LayerBytes]) -> str:
     sections = ", ".join(f"{name} {size:,}" for name, size in summary.bytes_by_section.items())
     ratio = summary.dense_fp32_bytes / summary.file_bytes
     facts: list[tuple[str, object]] = [
@@ -79,7 +108,8 @@ def _as_text(path: Path, summary: FileSummary) -> str:
         facts.insert(1, ("trained on", summary.meta["dataset"]))
     if summary.synthetic:
         facts.insert(1, ("weights", "SYNTHETIC: for timing only"))
-    rows = [
+    header: tuple[str, ...]
+    rows: list[tuple[str, ...]] = [
         (
             layer.name,
             layer.op,
@@ -93,4 +123,7 @@ def _as_text(path: Path, summary: FileSummary) -> str:
         for layer in summary.layers
     ]
     header = ("<layer", "<op", "<weight", "<stored", "slices", "zero %", "macs", "macs left")
+    if layers:
+        header = (*header, "bytes")
+        rows = [(*row, f"{layer.total:,}") for row, layer in zip(rows, layers, strict=True)]
     return f"{format_facts(facts)}\n\n{format_table(header, rows)}"

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from lilnetx import __version__
-from lilnetx.cli import bench, evaluate, inspect, pack, synth, train, unpack, verify
+from lilnetx.cli import bench, diff, evaluate, inspect, pack, synth, train, unpack, verify
 from lilnetx.cli.common import CommandParser, run_guarded
 
-_COMMANDS = (train, pack, evaluate, bench, inspect, verify, unpack, synth)
+_COMMANDS = (train, pack, evaluate, bench, inspect, diff, verify, unpack, synth)
 
 _EPILOG = """\
 from data to a running network:
@@ -19,8 +19,8 @@ from data to a running network:
   lilnetx eval fashion.lnx --data fashion-mnist
   lilnetx bench fashion.lnx
 
-'lilnetx COMMAND --help' explains a command. Exit codes: 0 done, 2 error (one line on standard
-error), 130 interrupted.
+'lilnetx COMMAND --help' explains a command. Exit codes: 0 done, 1 files differ (diff), 2 error
+(one line on standard error), 130 interrupted.
 """
 
 

@@ -39,6 +39,14 @@ def add_parser(subparsers: argparse._SubParsersAction[CommandParser]) -> None:
         metavar="N",
         help="significant bits of the scales and biases; 0 keeps them float32 (default: 18)",
     )
+    parser.add_argument(
+        "--scale-bits",
+        type=int,
+        default=0,
+        metavar="N",
+        help="significant bits of each scale by itself, where few do; 0: as --side-bits "
+        "(default: 0)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -62,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
         args.output,
         input_shape=facts.image_shape,
         side_bits=args.side_bits,
+        scale_bits=args.scale_bits,
         meta=_meta(state),
     )
     summary = inspect_lnx(args.output)

@@ -24,6 +24,7 @@ from lilnetx.format.layout import (
     HEADER,
     MAGIC,
     MAX_FILE_BYTES,
+    OLDEST_VERSION,
     SECTION_ORDER,
     VERSION,
     Header,
@@ -141,6 +142,16 @@ def _parse_header(data: bytes, size: int, path: str) -> Header:
             expected=f"format version {VERSION} or older",
             found=f"version {version}",
             remedy="upgrade lilnetx:  pip install --upgrade lilnetx",
+        )
+    if 0 < version < OLDEST_VERSION:
+        raise defect(
+            UnsupportedVersionError,
+            path,
+            "header",
+            8,
+            expected=f"format version {OLDEST_VERSION} or newer",
+            found=f"version {version}, of a lilnetx before its first release",
+            remedy="pack the network again from its checkpoint:  lilnetx pack CHECKPOINT -o FILE",
         )
     if version == 0 or flags & ~FLAG_SYNTHETIC or any(reserved):
         raise defect(

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from lilnetx.errors import LnxFormatError
 
 MAGIC = b"\x89LNX\r\n\x1a\n"
-VERSION = 1
+VERSION = 2
+OLDEST_VERSION = 2  # Version 1 was never released.
 ALIGNMENT = 64
 
 HEADER = struct.Struct("<8sIIIIQ28sI")
 ENTRY = struct.Struct("<4sIQQ")
 FLAG_SYNTHETIC = 1
 
-# Sections of version 1, in the only order in which they may appear.
+# All sections, in the only order in which they may appear.
 SECTION_ORDER = (b"GRPH", b"DECO", b"SIDE", b"LATS", b"RAWF", b"META")
 
 # Caps. The reader allocates nothing that is not below them.

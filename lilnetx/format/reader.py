@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 
 from lilnetx import _core
-from lilnetx.errors import CorruptSectionError, FileChangedError, GraphError, LimitExceededError
+from lilnetx.errors import (
+    CorruptSectionError,
+    FileChangedError,
+    GraphError,
+    LimitExceededError,
+    OutOfMemoryError,
+)
 from lilnetx.format.container import Container, open_lnx, path_text
 from lilnetx.format.graph_bytes import decode_graph
 from lilnetx.format.latents import split_streams
@@ -35,6 +41,7 @@ def read_lnx(path: str | os.PathLike[str], *, threads: int | None = None) -> Gra
     Raises:
         LnxFormatError: The file cannot be opened or is no whole, undamaged ``.lnx`` file that this
             version can read; the subclass says which of these.
+        OutOfMemoryError: Its weights do not fit into memory.
     """
     return _read(path, GraphSink(), threads)[0]
 
@@ -99,7 +106,14 @@ def _read(
         container = Container(file, path_text(path))
         container.check_padding()
         skeleton = read_skeleton(container)
-        return _fill(container, skeleton, sink, threads), container.header
+        try:
+            return _fill(container, skeleton, sink, threads), container.header
+        except MemoryError as error:
+            sizes = sum(info.size for info in skeleton.weights.values())
+            raise OutOfMemoryError(
+                f"{container.path}: not enough memory for {sizes} weights; "
+                "read it on a machine with more, or check where the file comes from"
+            ) from error
 
 
 def verify_lnx(path: str | os.PathLike[str]) -> None:

@@ -15,7 +15,7 @@ from lilnetx.graph.from_torch import import_model
 from lilnetx.graph.ir import Conv2d, Decoder, DenseWeight, Graph, LatentWeight, Linear, Node
 from lilnetx.graph.shapes import infer_shapes
 from lilnetx.graph.weights import decode_slices, unslice
-from lilnetx.packing.side import snap
+from lilnetx.packing.side import shorten, snap
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +28,7 @@ def freeze(
     input_shape: tuple[int, ...],
     *,
     side_bits: int = 18,
+    scale_bits: int = 0,
     meta: Mapping[str, Any] | None = None,
 ) -> Graph:
     """Freezes a model as it evaluates; the model itself is left untouched, in its own mode.
@@ -45,6 +46,8 @@ def freeze(
         input_shape: Input without the batch, ``(C, H, W)`` or ``(C,)``.
         side_bits: Significant bits of the largest scale and of the largest bias of each layer;
             all others lie on the same grid. 0 keeps float32.
+        scale_bits: Significant bits of each scale by itself, instead of ``side_bits``; 0 does not
+            shorten scales so. Few bits are enough: measure the accuracy on held-out data.
         meta: JSON-able facts for :attr:`Graph.meta`; ``producer`` is added.
 
     Returns:
@@ -57,6 +60,7 @@ def freeze(
         MissingExtraError: torch is not installed.
     """
     snap(np.zeros(0), side_bits)  # a wrong number shows before the work
+    shorten(np.zeros(0), scale_bits)
     facts = _checked_meta(meta)
     graph, paths = import_model(model, input_shape)
     decoders: dict[str, Decoder] = {}
@@ -66,7 +70,7 @@ def freeze(
             found = _parametrization(node.name, model.get_submodule(paths[node.name]))
             if found is not None:
                 node = _with_integers(node, *found, decoders)
-            node = _with_short_side_data(node, side_bits)
+            node = _with_short_side_data(node, side_bits, scale_bits)
         nodes.append(node)
     graph = dataclasses.replace(graph, nodes=tuple(nodes), decoders=decoders, meta=facts)
     infer_shapes(graph)
@@ -138,7 +142,7 @@ def _with_integers(
     )
 
 
-def _with_short_side_data(node: Node, side_bits: int) -> Node:
+def _with_short_side_data(node: Node, side_bits: int, scale_bits: int) -> Node:
     """The node with its scale and bias snapped, and without the scales that scale nothing."""
     weight = node.weight
     assert weight is not None
@@ -150,9 +154,11 @@ def _with_short_side_data(node: Node, side_bits: int) -> Node:
     for what, array in (("weight", values), ("scale", scale), ("bias", bias)):
         if array is not None and not np.isfinite(array).all():
             raise PackError(f"layer {node.name!r}: its {what} holds values that are not finite")
+    if scale is not None:
+        scale = shorten(scale, scale_bits) if scale_bits else snap(scale, side_bits)
     return dataclasses.replace(
         node,
-        scale=None if scale is None else snap(scale, side_bits),
+        scale=scale,
         bias=None if bias is None else snap(bias, side_bits),
     )
 

@@ -19,6 +19,7 @@ def pack(
     *,
     input_shape: tuple[int, ...],
     side_bits: int = 18,
+    scale_bits: int = 0,
     meta: Mapping[str, Any] | None = None,
 ) -> Graph:
     """Freezes a model and writes it; an existing file is replaced whole or not at all.
@@ -28,6 +29,7 @@ def pack(
         path: The ``.lnx`` file.
         input_shape: Input without the batch, ``(C, H, W)`` or ``(C,)``.
         side_bits: Significant bits of scales and biases; see :func:`.freeze.freeze`.
+        scale_bits: Significant bits of each scale by itself; see there.
         meta: JSON-able facts to store with the network.
 
     Returns:
@@ -39,7 +41,7 @@ def pack(
     """
     from lilnetx.format import write_lnx
 
-    graph = freeze(model, input_shape, side_bits=side_bits, meta=meta)
+    graph = freeze(model, input_shape, side_bits=side_bits, scale_bits=scale_bits, meta=meta)
     write_lnx(graph, path)
     return graph
 

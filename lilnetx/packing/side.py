@@ -42,4 +42,30 @@ def snap(values: NDArray[np.floating], side_bits: int) -> NDArray[np.float32]:
     return np.ldexp(integers + 0.0, -shift).astype(np.float32)
 
 
-__all__ = ["MAX_SIDE_BITS", "snap"]
+def shorten(values: NDArray[np.floating], bits: int) -> NDArray[np.float32]:
+    """Rounds each value by itself to ``bits`` significant bits, as floats of a short mantissa.
+
+    This suits scales, which multiply: a relative error of at most ``2**-bits`` each, however much
+    the scales of a layer differ.
+
+    Args:
+        values: float32 or float64, any shape, finite.
+        bits: 1 to 24; 0 only converts to float32.
+
+    Returns:
+        float32, the shape of ``values``.
+
+    Raises:
+        PackError: ``bits`` is out of range.
+    """
+    if not 0 <= bits <= MAX_SIDE_BITS:
+        raise PackError(f"scale_bits is {bits}, expected 0 (as side_bits) or 1 to {MAX_SIDE_BITS}")
+    if bits == 0:
+        return values.astype(np.float32)
+    mantissa, exponent = np.frexp(values.astype(np.float64))
+    integers = np.rint(np.ldexp(mantissa, bits))
+    short: NDArray[np.float32] = np.ldexp(integers + 0.0, exponent - bits).astype(np.float32)
+    return short
+
+
+__all__ = ["MAX_SIDE_BITS", "shorten", "snap"]

@@ -211,28 +211,47 @@ class _Model:
 
 
 class _Family:
-    def __init__(self, children: int) -> None:
-        self.parent = _Model()
+    def __init__(self, children: int, parent: _Model | None = None) -> None:
+        self.parent = parent or _Model()
         self.children = [_Model() for _ in range(children)]
 
     def code(self, coder: _Coder, child: int, bit: int) -> int:
         model = self.children[child]
         if model.count == 0:
-            model.z, model.count = self.parent.z, min(self.parent.count, 2)
+            model.z, model.count = self.parent.z, min(self.parent.count, 4)
         bit = model.code(coder, bit)
         self.parent.learn(bit)
         return bit
+
+    def forget(self) -> None:
+        for model in (self.parent, *self.children):
+            model.count = min(model.count, 40)
+
+
+class _Density(NamedTuple):
+    """Of a weight: nonzero slices of its filters, slices of a filter, nonzero slices in all."""
+
+    filters: list[int]
+    slices: int
+    nonzero: int
 
 
 class _LatentModels:
     def __init__(self, n: int) -> None:
         self.flags = [_flag_model(i) for i in range(48)]
-        self.taps = [[_Family(10) for _ in range(4)] for _ in range(n)]
+        self.taps = [[_Family(10) for _ in range(6)] for _ in range(n)]
         self.signs = [_Family(3) for _ in range(n)]
-        self.magnitudes = [[_Family(10) for _ in range(15)] for _ in range(n)]
+        self.magnitudes = [[_Family(10, _Model(1258291, 3)) for _ in range(3)] for _ in range(n)]
+        self.large = [_Family(10, _Model(1258291, 3)) for _ in range(11)]
         self.golomb = [_Model() for _ in range(15)]
+        self.before: _Density | None = None
         self.mean = 2048
         self.count = 0
+
+    def begin_weight(self) -> None:
+        for families in (*self.taps, self.signs, *self.magnitudes, self.large):
+            for family in families:
+                family.forget()
 
 
 @dataclass
@@ -244,10 +263,20 @@ class _Column:
 
 def _flag_model(i: int) -> _Model:
     odds = 8 * i - 188
-    size = abs(odds)
-    power = (16 + size % 16) << (size >> 4)
+    power = _odds_times_16(odds)
     likely = (power << 22) // (power + 16)
-    return _Model(likely if odds < 0 else (1 << 22) - 1 - likely, 6)
+    return _Model(likely if odds < 0 else (1 << 22) - 1 - likely, 12)
+
+
+def _odds_times_16(odds: int) -> int:
+    size = abs(odds)
+    return (16 + size % 16) << (size >> 4)
+
+
+def _probability(odds: int) -> int:
+    odds = min(max(odds, -150), 150)
+    unlikely = (1 << 20) // (_odds_times_16(odds) + 16)
+    return unlikely if odds < 0 else 65535 - unlikely
 
 
 def _models_of(sets: dict[int, _LatentModels], shape: WeightShape) -> _LatentModels:
@@ -280,15 +309,17 @@ def _code_weight(
     left = shape.nonzero
     if left == 0:
         return
-    columns = [_Column(_share(left, total)) for _ in range(shape.slices)]
+    models.begin_weight()
+    columns = [_Column(start) for start in _column_starts(models.before, shape)]
+    filters = [0] * shape.filters
     for t in range(shape.filters):
         overall = row = _share(left, total - t * shape.slices)
         row_mean, row_count = models.mean, 0
         for s, column in enumerate(columns):
             values = slices[t * shape.slices + s]
             if shape.nonzero < total:
-                odds = 9 * _log_odds(row) + 14 * _log_odds(column.frequency)
-                context = ((odds - 7 * _log_odds(overall) >> 4) + 192) >> 3
+                odds = 5 * _log_odds(row) + 7 * _log_odds(column.frequency)
+                context = ((odds - 4 * _log_odds(overall) >> 3) + 192) >> 3
                 flag = models.flags[min(max(context, 0), 47)].code(coder, int(any(values)))
                 target = 65535 if flag else 0
                 row = _approach(row, target, min(s, 62) + 3)
@@ -297,10 +328,24 @@ def _code_weight(
                     continue
             row_mean = _code_slice(coder, models, column, row_mean, row_count, values)
             row_count += 1
+            filters[t] += 1
             left -= 1
             if left == 0:
+                models.before = _Density(filters, shape.slices, shape.nonzero)
                 return
     raise StreamError("fewer nonzero slices than declared")
+
+
+def _column_starts(before: _Density | None, shape: WeightShape) -> list[int]:
+    start = _share(shape.nonzero, shape.filters * shape.slices)
+    if before is None or len(before.filters) != shape.slices:
+        return [start] * shape.slices
+    average = _log_odds(_share(before.nonzero, before.slices * shape.slices))
+    starts = []
+    for count in before.filters:
+        excess = _log_odds((2 * count + 1) * 65536 // (2 * before.slices + 2)) - average
+        starts.append(_probability(_log_odds(start) + (9 * excess >> 4)))
+    return starts
 
 
 def _code_slice(
@@ -318,7 +363,7 @@ def _code_slice(
     nonzero = 0
     for i, truth in enumerate(values):
         if i < n - 1 or nonzero > 0:
-            family = models.taps[i][min(nonzero, 3)]
+            family = models.taps[i][min(nonzero, 5)]
             if not family.code(coder, level, int(truth != 0)):
                 continue
         before = values[i - 1] if i else 0
@@ -333,12 +378,13 @@ def _code_slice(
     column.count = min(column.count + 1, 30)
     models.mean = _approach(models.mean, v, models.count)
     models.count = min(models.count + 1, 100)
-    return _approach(row_mean, v, min(row_count, 30) + 1)
+    return _approach(row_mean, v, min(row_count, 30) + 2)
 
 
 def _code_magnitude(coder: _Coder, models: _LatentModels, i: int, level: int, truth: int) -> int:
     for u in range(1, 15):
-        if not models.magnitudes[i][u].code(coder, level, int(truth > u)):
+        family = models.magnitudes[i][u - 1] if u < 4 else models.large[u - 4]
+        if not family.code(coder, level, int(truth > u)):
             return u
     x = max(truth - 14, 1)
     bits = 0
@@ -361,6 +407,7 @@ class _IntModels:
     below: list[list[_Model]] = field(
         default_factory=lambda: [[_Model() for _ in range(4)] for _ in range(24)]
     )
+    low: list[_Model] = field(default_factory=lambda: [_Model() for _ in range(23)])
 
 
 def _code_vector(
@@ -391,7 +438,7 @@ def _code_vector(
             if magnitude < 4:
                 bit = models.below[bits][magnitude].code(coder, bit)
             else:
-                bit = coder.code(32768, bit)
+                bit = models.low[bits - 1 - place].code(coder, bit)
             magnitude = 2 * magnitude + bit
         found.append(-magnitude if negative else magnitude)
     return found

@@ -173,14 +173,24 @@ def _rows3x3s2(p: Problem) -> Choice:
     )
 
 
-# Slices of a channel that must share the transform of its rows for Winograd to pay.
+# Slices of a channel that must share the transform of its rows for Winograd to pay, and the share
+# of slices above which its longer weights, read anew for each tile, cost more than it saves. (In
+# the smallest images there are too few tiles for that.)
 _WINOGRAD_SLICES = 6
+_WINOGRAD_DENSITY = 0.35
+# Share of slices from which strided 3x3 layers are better off with blocks of filters.
+_STRIDED_DENSE = 0.55
 
 
 def _suits_winograd(p: Problem) -> bool:
     plain = p.is_3x3 and p.op.stride == (1, 1) and p.op.padding == (1, 1) and p.op.groups == 1
     shared = p.density * p.op.out_channels >= _WINOGRAD_SLICES
-    return plain and shared and p.traits["winograd_tile"] > 0
+    sparse = p.density <= _WINOGRAD_DENSITY or p.output.width <= 8
+    return plain and shared and sparse and p.traits["winograd_tile"] > 0
+
+
+def _better_sparse(p: Problem) -> bool:
+    return p.density < _STRIDED_DENSE or not _suits_flat_blocked(p)
 
 
 def _winograd(p: Problem) -> Choice:
@@ -342,7 +352,7 @@ KERNELS = (
     ),
     Kernel(
         "pairs3x3s2",
-        lambda p: p.op.stride == (2, 2) and _suits_pairs(p),
+        lambda p: p.op.stride == (2, 2) and _suits_pairs(p) and _better_sparse(p),
         lambda p: _pairs_choice(p, "pairs3x3s2"),
     ),
     Kernel(
@@ -357,7 +367,9 @@ KERNELS = (
     ),
     Kernel(
         "rows3x3s2",
-        lambda p: p.is_3x3 and p.op.stride == (2, 2) and p.op.padding == (1, 1),
+        lambda p: (
+            p.is_3x3 and p.op.stride == (2, 2) and p.op.padding == (1, 1) and _better_sparse(p)
+        ),
         _rows3x3s2,
     ),
     Kernel(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lilnetx import _core
-from lilnetx.errors import InputError
+from lilnetx.errors import InputError, OutOfMemoryError
 from lilnetx.graph.dead_channels import remove_dead_channels
 from lilnetx.graph.ir import Graph, Shape
 from lilnetx.graph.shapes import infer_shapes
@@ -71,6 +72,7 @@ class Session:
         LnxFormatError: The file cannot be read (see its subclasses).
         GraphError: The graph contradicts itself.
         InputError: ``threads`` is below 1, or ``tune`` is something else.
+        OutOfMemoryError: Weights or activations do not fit into memory.
     """
 
     def __init__(
@@ -94,12 +96,19 @@ class Session:
         shapes = infer_shapes(graph)
         self._input_shape = tuple(graph.input_shape)
         self._output_shapes = tuple(shapes[name] for name in graph.outputs)
-        graph, weights, removal = remove_dead_channels(graph, shapes, weights)
-        plan = make_plan(graph, self._isa, weights, removal)
-        if tune:
-            plan = refine_plan(plan, weights, threads, TuningCache(), measure=tune is True)
-        self._plan = plan
-        self._network = build_network(self._plan, weights, threads)
+        try:
+            graph, weights, removal = remove_dead_channels(graph, shapes, weights)
+            plan = make_plan(graph, self._isa, weights, removal)
+            if tune:
+                plan = refine_plan(plan, weights, threads, TuningCache(), measure=tune is True)
+            self._plan = plan
+            self._network = build_network(self._plan, weights, threads)
+        except MemoryError as error:
+            largest = max(math.prod(shape) for shape in shapes.values())
+            raise OutOfMemoryError(
+                f"not enough memory to run the network: its largest value has {largest} elements; "
+                "use a machine with more memory or a smaller input"
+            ) from error
 
     def _open(
         self, source: str | os.PathLike[str] | Graph

@@ -12,6 +12,7 @@ from lilnetx.data import load, normalise
 from lilnetx.format import read_lnx
 from lilnetx.graph.cost import layer_stats
 from lilnetx.reference.ops import run as run_reference
+from lilnetx.runtime import Session
 
 INSPECT_KEYS = {
     "file_bytes",
@@ -71,6 +72,20 @@ def test_unpack_with_integers_gives_the_latents(synthetic_lnx, tmp_path, capsys)
     for node in read_lnx(synthetic_lnx).nodes:
         if node.weight is not None:
             np.testing.assert_array_equal(tensors[f"{node.name}.weight"], node.weight.latents)
+
+
+def test_unpack_to_onnx_gives_the_same_outputs(synthetic_lnx, tmp_path, capsys):
+    pytest.importorskip("onnx", reason="builds ONNX models")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="runs ONNX models")
+    out = tmp_path / "dense.onnx"
+    assert main(["unpack", str(synthetic_lnx), "-o", str(out)]) == 0
+    session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(2).normal(size=(3, 1, 28, 28)).astype(np.float32)
+    (found,) = session.run(None, {session.get_inputs()[0].name: x})
+    expected = Session(synthetic_lnx, threads=1, tune=False).run(x)
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+    assert main(["unpack", str(synthetic_lnx), "-o", str(out), "--integers"]) == 2
+    assert "safetensors" in capsys.readouterr().err
 
 
 def test_synth_has_the_density_asked_for(tmp_path, capsys):

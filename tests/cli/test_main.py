@@ -14,7 +14,7 @@ from lilnetx.cli import bench, verify
 from lilnetx.cli.common import run_guarded
 from lilnetx.cli.main import main
 
-COMMANDS = ("train", "pack", "eval", "bench", "inspect", "verify", "unpack", "synth")
+COMMANDS = ("train", "pack", "eval", "bench", "inspect", "diff", "verify", "unpack", "synth")
 
 
 def test_version(capsys):

@@ -94,7 +94,7 @@ def test_pinned_bytes():
     assert encode(weights, [0, 1]).hex() == PINNED
 
 
-PINNED = "b3f2150f97b4f018a82f5ccc80d04b87464e1cdee0e2a76bdd5dee1d9885f9d8db08e840"
+PINNED = "b22fc055071fcdf7b6b426e7d455baa564427d8b9add0658f6c187f3fd006429ba70f5b7"
 
 
 @pytest.mark.parametrize("value", [LIMIT + 1, -LIMIT - 1, -(2**31), 2**31 - 1])

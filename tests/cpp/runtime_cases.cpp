@@ -30,17 +30,6 @@ lnx::Window read_window(CaseReader& r) {
   return {w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7]};
 }
 
-lnx::SliceShape read_slice_shape(CaseReader& r) {
-  lnx::SliceShape shape{};
-  shape.filters = r.integer();
-  shape.slices = r.integer();
-  shape.length = static_cast<int>(r.integer());
-  shape.channels_per_slice = r.integer();
-  shape.groups = r.integer();
-  shape.channels = r.integer();
-  return shape;
-}
-
 // Floats, already scaled, in a tensor of the shape before them.
 lnx::PackedWeight read_weight(CaseReader& r) {
   const lnx::SliceShape shape = read_slice_shape(r);
@@ -185,28 +174,12 @@ std::string check_network(CaseReader& reader) {
   return "";
 }
 
-std::string check_weight(CaseReader& reader) {
-  const lnx::SliceShape shape = read_slice_shape(reader);
-  const std::vector<int32_t> latents = reader.integers<int32_t>();
-  lnx::SliceDecoder decoder{reader.integers<int32_t>(), 0};
-  decoder.exponent = static_cast<int>(reader.integer());
-  const std::vector<float> scale = reader.reals();
-  const std::vector<uint32_t> filter_ptr = reader.integers<uint32_t>();
-  const std::vector<uint32_t> channel = reader.integers<uint32_t>();
-  const std::vector<float> values = reader.reals();
-  const lnx::PackedWeight weight(shape, latents.data(),
-                                 std::make_shared<lnx::SliceDecoder>(decoder));
-  lnx::PackedSlices slices;
-  weight.unpack(0, shape.filters, scale.data(), slices);
-  if (slices.filter_ptr != filter_ptr || slices.channel != channel) return "other slices";
-  return slices.values == values ? "" : "other values";
-}
-
 void print_traits() {
   for (const lnx::Isa isa : lnx::available_isas()) {
     const lnx::IsaTraits& t = lnx::isa_traits(isa);
-    std::printf("%s %d %d %d %d %d %d %d\n", lnx::isa_name(isa), t.lanes, t.flat_tile,
-                t.flat_tile_blocked, t.filter_block, t.rows_tile, t.rows_max, t.row_vectors_max);
+    std::printf("%s %d %d %d %d %d %d %d %d\n", lnx::isa_name(isa), t.lanes, t.flat_tile,
+                t.flat_tile_blocked, t.filter_block, t.rows_tile, t.rows_max, t.row_vectors_max,
+                t.winograd_tile);
   }
 }
 

@@ -28,7 +28,7 @@ def run_cases(command: list[str], folder: Path) -> None:
 @pytest.mark.skipif("LILNETX_CROSS" not in os.environ, reason="takes minutes: run 'make cross'")
 @pytest.mark.parametrize("machine", ["aarch64", "s390x"])
 def test_another_machine(machine, tmp_path):
-    """aarch64: NEON and portable kernels, and the codec. s390x, big-endian: the codec."""
+    """aarch64: NEON and portable kernels, codec, weights. s390x, big-endian: the latter two."""
     for tool, package in (
         (f"{machine}-linux-gnu-g++", f"g++-{machine}-linux-gnu"),
         (f"qemu-{machine}", "qemu-user"),

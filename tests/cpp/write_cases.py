@@ -5,9 +5,9 @@
     lnx_test run cases.bin
 
 A plan depends on the instruction set, so the program, which may be for another machine, first says
-which ones it has; without any (an empty file) the codec's cases alone are written. Everything is
-recorded where it happens: the calls with which the runtime builds a network, and the streams that
-the extension decodes while a file is read.
+which ones it has; without any (an empty file) there are no networks, only streams and weights.
+Everything is recorded where it happens: the calls with which the runtime builds a network, and the
+streams that the extension decodes while a file is read.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tolerances import LAYER, NETWORK
 import lilnetx.models
 from lilnetx import _core
 from lilnetx.format import read_lnx, write_lnx
-from lilnetx.graph.ir import Graph, Node, Softmax
+from lilnetx.graph.ir import Graph, LatentWeight, Node, Softmax
 from lilnetx.packing.synth import synth
 from lilnetx.reference import run
 from lilnetx.runtime import registry
@@ -160,19 +160,20 @@ def networks() -> Iterator[tuple[str, Graph, float]]:
     yield "wide", wide_network(), NETWORK["float32"]
 
 
-def write_weights(writer: Writer) -> None:
-    """Latents with a decoder and scales, and the float32 values that they stand for."""
-    for case in CASES[::10]:
-        graph = conv_graph(case)
-        node = graph.node("conv")
-        weight, decoder = pack_graph(graph)["conv"], graph.decoders["d"]
+def write_weights(writer: Writer, name: str, graph: Graph) -> None:
+    """All latents of a graph with decoder and scales, and the floats that they stand for here."""
+    packed = pack_graph(graph)
+    for node in graph.nodes:
+        if not isinstance(node.weight, LatentWeight):
+            continue
+        weight, decoder = packed[node.name], graph.decoders[node.weight.decoder]
         writer.text("weight")
-        writer.text(str(case))
+        writer.text(f"{name} {node.name}")
         writer.any(weight.shape)
         writer.integers(node.weight.latents)
         writer.integers(decoder.matrix)
         writer.integer(decoder.exponent)
-        writer.reals(node.scale)
+        writer.reals([] if node.scale is None else node.scale)
         for array in weight.unpack(node.scale):
             writer.any(array)
 
@@ -231,9 +232,13 @@ def main() -> None:
     writer = Writer()
     for shipped in sorted(Path(lilnetx.models.__path__[0]).glob("*.lnx")):
         write_streams(writer, shipped)
+        write_weights(writer, shipped.name, read_lnx(shipped))
     synthetic = arguments.output.with_suffix(".lnx")
     write_lnx(synth("resnet20", density=0.3, seed=3, slice_1x1=4), synthetic)
     write_streams(writer, synthetic)
+    write_weights(writer, synthetic.name, read_lnx(synthetic))
+    for case in CASES[::10]:
+        write_weights(writer, str(case), conv_graph(case))
     names = list(_core.isa_traits(_core.available_isas()[0]))
     for line in arguments.traits.read_text().splitlines():
         isa, *numbers = line.split()
@@ -241,8 +246,6 @@ def main() -> None:
         with mock.patch.object(registry, "_traits", lambda _, traits=traits: traits):
             for name, graph, bound in networks():
                 write_network(writer, name, graph, isa, bound)
-    if arguments.traits.stat().st_size:
-        write_weights(writer)
     arguments.output.write_bytes(b"".join(writer.parts))
 
 

@@ -254,6 +254,7 @@ def test_latents_that_are_not_finite_are_refused():
         ({"meta": {"x": math.inf}}, "meta.*JSON"),
         ({"side_bits": 25}, "side_bits"),
         ({"side_bits": -1}, "side_bits"),
+        ({"scale_bits": 25}, "scale_bits"),
     ],
 )
 def test_wrong_arguments(more, message):

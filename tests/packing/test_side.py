@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lilnetx.errors import PackError
-from lilnetx.packing.side import snap
+from lilnetx.packing.side import shorten, snap
 
 
 @pytest.mark.parametrize("bits", [1, 5, 12, 24])
@@ -47,3 +47,28 @@ def test_zeros_and_empty():
 def test_bits_out_of_range(bits):
     with pytest.raises(PackError, match="side_bits"):
         snap(np.ones(3, np.float32), bits)
+
+
+@pytest.mark.parametrize("bits", [1, 4, 24])
+def test_each_value_is_shortened_by_itself(bits):
+    rng = np.random.default_rng(bits)
+    values = (rng.normal(0, 1, 100) * 10.0 ** rng.uniform(-20, 20, 100)).astype(np.float32)
+    values[:2] = 0, -1e-3
+    short = shorten(values, bits)
+    assert short.dtype == np.float32
+    assert short[0] == 0
+    assert (np.abs(short - values) <= np.abs(values) * 2.0**-bits).all()
+    mantissa = np.frexp(short.astype(np.float64))[0] * 2.0**bits
+    np.testing.assert_array_equal(mantissa, np.rint(mantissa))
+    np.testing.assert_array_equal(shorten(short, bits), short)
+
+
+def test_no_scale_bits_keep_float32():
+    values = np.array([0.1, -3.3, 0], np.float64)
+    np.testing.assert_array_equal(shorten(values, 0), values.astype(np.float32))
+
+
+@pytest.mark.parametrize("bits", [-1, 25])
+def test_scale_bits_out_of_range(bits):
+    with pytest.raises(PackError, match="scale_bits"):
+        shorten(np.ones(3, np.float32), bits)

@@ -21,9 +21,9 @@ static void elementwise(const ElementwiseArgs& a, int begin, int end) {
 }
 
 // kRows rows of the weight at once share each load of x and hide the latency of the additions.
-template <int kRows>
-LNX_INLINE void linear_rows(const LinearArgs& a, int f) {
-  const float* w = a.values + f * a.columns;
+template <int kRows, typename Weight>
+LNX_INLINE void linear_rows(const LinearArgs& a, const Weight* values, int f) {
+  const Weight* w = values + f * a.columns;
   Vec acc[kRows];
   LNX_UNROLL
   for (int r = 0; r < kRows; ++r) acc[r] = zero();
@@ -33,13 +33,23 @@ LNX_INLINE void linear_rows(const LinearArgs& a, int f) {
     for (int r = 0; r < kRows; ++r) acc[r] = fma(load(w + r * a.columns + c), x, acc[r]);
   }
   LNX_UNROLL
-  for (int r = 0; r < kRows; ++r) a.y[f + r] = sum(acc[r]) + a.bias[f + r];
+  for (int r = 0; r < kRows; ++r)
+    a.y[f + r] = sum(acc[r]) * (a.codes ? a.code_unit[f + r] : 1.0f) + a.bias[f + r];
+}
+
+template <typename Weight>
+LNX_INLINE void linear_range(const LinearArgs& a, const Weight* values, int begin, int end) {
+  int f = begin;
+  for (; f + 8 <= end; f += 8) linear_rows<8>(a, values, f);
+  for (; f < end; ++f) linear_rows<1>(a, values, f);
 }
 
 static void linear_dense(const LinearArgs& a, int begin, int end) {
-  int f = begin;
-  for (; f + 8 <= end; f += 8) linear_rows<8>(a, f);
-  for (; f < end; ++f) linear_rows<1>(a, f);
+  if (a.codes) {
+    linear_range(a, a.codes, begin, end);
+  } else {
+    linear_range(a, a.values, begin, end);
+  }
   activate(a.y + begin, end - begin, a.activation);
 }
 
