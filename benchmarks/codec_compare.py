@@ -5,7 +5,7 @@
         --csv benchmarks/results/codec.csv --json benchmarks/results/codec.json
 
 NNCodec needs an environment of its own (``pip install nncodec==2.1.3`` there); without
-``--nncodec-python`` its columns stay empty. zstd and brotli come from ``zstandard`` and ``brotli``.
+``--nncodec-python`` its columns stay empty. brotli and zstd come with the extra ``compare``.
 Rates are latents by seconds of processor time of one thread, the best of many calls. ``order0`` is
 the entropy of the integers with one table for each tap of each decoder, the tables for free.
 """
@@ -18,7 +18,6 @@ import json
 import lzma
 import shlex
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -147,7 +146,8 @@ def main() -> None:
             writer.writeheader()
             writer.writerows(rows)
     if args.json:
-        command = [Path(sys.argv[0]).name, *(Path(f).name for f in args.files)]
+        command = ["benchmarks/codec_compare.py", *(Path(f).name for f in args.files)]
+        command += ["--nncodec-python", "VENV/bin/python"] if args.nncodec_python else []
         facts = {"command": shlex.join(command), "cpu": cpu_model(), "rows": rows}
         args.json.write_text(json.dumps(facts, indent=1) + "\n")
 

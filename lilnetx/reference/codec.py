@@ -1,22 +1,39 @@
 """The entropy coder in plain Python, written from ``lilnetx/format/SPEC.md``: the oracle of tests.
 
-It is a thousand times slower than the C++ coder and shares no code with it. Encoder and decoder
-walk through the same decisions: both have ``code(p, bit)``, which the decoder answers from the
-stream, whatever ``bit`` is.
+It is a thousand times slower than the C++ coder and shares no code with it. The coder of single
+bits and their adaptive models are in :mod:`.range_coder`; here is what is coded with which model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-_MASK = (1 << 64) - 1
+from lilnetx.reference.range_coder import (
+    RATES,
+    Coder,
+    Decoder,
+    Encoder,
+    Family,
+    Model,
+    StreamError,
+)
+
+__all__ = [
+    "StreamError",
+    "WeightShape",
+    "crc32c",
+    "decode_ints",
+    "decode_latents",
+    "encode_ints",
+    "encode_latents",
+]
+
 _THRESHOLDS = (655, 1311, 2458, 4096, 6554, 10650, 18022, 32768, 65536)
-_RATE = [(1 << 17) // (2 * m + 3) for m in range(130)]
 
 
 class WeightShape(NamedTuple):
@@ -27,14 +44,6 @@ class WeightShape(NamedTuple):
     length: int
     model: int
     nonzero: int
-
-
-class StreamError(Exception):
-    """The bytes are no stream that the encoder writes."""
-
-
-class _Coder(Protocol):
-    def code(self, p: int, bit: int) -> int: ...
 
 
 def crc32c(data: bytes) -> int:
@@ -51,7 +60,7 @@ def encode_latents(
     weights: Sequence[NDArray[np.int32]], models: Sequence[int]
 ) -> tuple[bytes, list[int]]:
     """One stream of int32 weights ``(F, S, n)``: its bytes, and each weight's nonzero slices."""
-    encoder = _Encoder()
+    encoder = Encoder()
     sets: dict[int, _LatentModels] = {}
     counts = []
     for weight, model in zip(weights, models, strict=True):
@@ -66,7 +75,7 @@ def encode_latents(
 
 def decode_latents(data: bytes, shapes: Sequence[WeightShape]) -> list[NDArray[np.int32]]:
     """The weights of one stream; StreamError when it is damaged."""
-    decoder = _Decoder(data)
+    decoder = Decoder(data)
     sets: dict[int, _LatentModels] = {}
     weights = []
     for shape in shapes:
@@ -83,7 +92,7 @@ def encode_ints(
     live: Sequence[NDArray[np.uint8] | None],
 ) -> bytes:
     """One stream of integer vectors; ``live`` is 0 for filters whose latents are all zero."""
-    encoder = _Encoder()
+    encoder = Encoder()
     sets = [_IntModels() for _ in range(4)]
     for vector, kind, mask in zip(vectors, kinds, live, strict=True):
         _code_vector(encoder, sets[kind], vector.tolist(), mask)
@@ -97,7 +106,7 @@ def decode_ints(
     live: Sequence[NDArray[np.uint8] | None],
 ) -> list[NDArray[np.int32]]:
     """The integer vectors of one stream; StreamError when it is damaged."""
-    decoder = _Decoder(data)
+    decoder = Decoder(data)
     sets = [_IntModels() for _ in range(4)]
     vectors = []
     for size, kind, mask in zip(sizes, kinds, live, strict=True):
@@ -105,127 +114,6 @@ def decode_ints(
         vectors.append(np.array(found, np.int32))
     decoder.finish()
     return vectors
-
-
-class _Encoder:
-    """Keeps the whole number as a Python integer, so that carries need no thought."""
-
-    def __init__(self) -> None:
-        self._written = 0  # The words that have left the 64-bit window, as one number.
-        self._words = 0
-        self._low = 0
-        self._range = _MASK
-
-    def code(self, p: int, bit: int) -> int:
-        bound = (self._range >> 16) * p
-        if bit:
-            self._add(bound)
-            self._range -= bound
-        else:
-            self._range = bound
-        if self._range < 1 << 32:
-            self._written = self._written << 32 | self._low >> 32
-            self._words += 1
-            self._low = self._low << 32 & _MASK
-            self._range <<= 32
-        return bit
-
-    def finish(self) -> bytes:
-        value, zeros = _tail(self._low, self._range)
-        self._add(value - self._low)
-        number = self._written << 64 | self._low
-        return number.to_bytes(4 * self._words + 8, "big")[: 4 * self._words + 8 - zeros]
-
-    def _add(self, amount: int) -> None:
-        self._low += amount
-        self._written += self._low >> 64
-        self._low &= _MASK
-
-
-class _Decoder:
-    """Keeps the number and the low end of its interval whole, as Python integers."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-        self._value = 0
-        self._low = 0
-        self._range = _MASK
-        for _ in range(2):
-            self._shift()
-
-    def code(self, p: int, bit: int) -> int:
-        bound = (self._range >> 16) * p
-        bit = int(self._value - self._low >= bound)
-        if bit:
-            self._low += bound
-            self._range -= bound
-        else:
-            self._range = bound
-        if self._range < 1 << 32:
-            self._shift()
-            self._low <<= 32
-            self._range <<= 32
-        return bit
-
-    def finish(self) -> None:
-        value, zeros = _tail(self._low, self._range)
-        if value != self._value or len(self._data) != self._at - zeros:
-            raise StreamError("the stream does not end where its integers end")
-
-    def _shift(self) -> None:
-        if self._at + 4 > len(self._data) + 8:
-            raise StreamError("the stream ends before its integers do")
-        word = self._data[self._at : self._at + 4].ljust(4, b"\0")
-        self._value = self._value << 32 | int.from_bytes(word, "big")
-        self._at += 4
-
-
-def _tail(low: int, width: int) -> tuple[int, int]:
-    """The smallest of the numbers in [low, low + width) with the most zero low bytes (to 8)."""
-    for zeros in range(8, 0, -1):
-        unit = 1 << 8 * zeros
-        value = -(-low // unit) * unit
-        if value < low + width:
-            return value, zeros
-    return low, 0
-
-
-@dataclass
-class _Model:
-    z: int = 1 << 21
-    count: int = 0
-
-    def code(self, coder: _Coder, bit: int) -> int:
-        bit = coder.code(min(max(self.z >> 6, 16), 65520), bit)
-        self.learn(bit)
-        return bit
-
-    def learn(self, bit: int) -> None:
-        rate = _RATE[self.count]
-        if bit:
-            self.z -= self.z * rate >> 16
-        else:
-            self.z += ((1 << 22) - 1 - self.z) * rate >> 16
-        self.count = min(self.count + 1, 127)
-
-
-class _Family:
-    def __init__(self, children: int, parent: _Model | None = None) -> None:
-        self.parent = parent or _Model()
-        self.children = [_Model() for _ in range(children)]
-
-    def code(self, coder: _Coder, child: int, bit: int) -> int:
-        model = self.children[child]
-        if model.count == 0:
-            model.z, model.count = self.parent.z, min(self.parent.count, 4)
-        bit = model.code(coder, bit)
-        self.parent.learn(bit)
-        return bit
-
-    def forget(self) -> None:
-        for model in (self.parent, *self.children):
-            model.count = min(model.count, 40)
 
 
 class _Density(NamedTuple):
@@ -239,11 +127,11 @@ class _Density(NamedTuple):
 class _LatentModels:
     def __init__(self, n: int) -> None:
         self.flags = [_flag_model(i) for i in range(48)]
-        self.taps = [[_Family(10) for _ in range(6)] for _ in range(n)]
-        self.signs = [_Family(3) for _ in range(n)]
-        self.magnitudes = [[_Family(10, _Model(1258291, 3)) for _ in range(3)] for _ in range(n)]
-        self.large = [_Family(10, _Model(1258291, 3)) for _ in range(11)]
-        self.golomb = [_Model() for _ in range(15)]
+        self.taps = [[Family(10) for _ in range(6)] for _ in range(n)]
+        self.signs = [Family(3) for _ in range(n)]
+        self.magnitudes = [[Family(10, Model(1258291, 3)) for _ in range(3)] for _ in range(n)]
+        self.large = [Family(10, Model(1258291, 3)) for _ in range(11)]
+        self.golomb = [Model() for _ in range(15)]
         self.before: _Density | None = None
         self.mean = 2048
         self.count = 0
@@ -261,11 +149,11 @@ class _Column:
     count: int = 0
 
 
-def _flag_model(i: int) -> _Model:
+def _flag_model(i: int) -> Model:
     odds = 8 * i - 188
     power = _odds_times_16(odds)
     likely = (power << 22) // (power + 16)
-    return _Model(likely if odds < 0 else (1 << 22) - 1 - likely, 12)
+    return Model(likely if odds < 0 else (1 << 22) - 1 - likely, 12)
 
 
 def _odds_times_16(odds: int) -> int:
@@ -284,7 +172,7 @@ def _models_of(sets: dict[int, _LatentModels], shape: WeightShape) -> _LatentMod
 
 
 def _approach(value: int, target: int, m: int) -> int:
-    return value + ((target - value) * _RATE[m] >> 16)
+    return value + ((target - value) * RATES[m] >> 16)
 
 
 def _share(a: int, b: int) -> int:
@@ -302,7 +190,7 @@ def _log2(y: int) -> int:
 
 
 def _code_weight(
-    coder: _Coder, models: _LatentModels, shape: WeightShape, slices: list[list[int]]
+    coder: Coder, models: _LatentModels, shape: WeightShape, slices: list[list[int]]
 ) -> None:
     """Codes a weight; ``slices`` are read or, by a decoder, filled."""
     total = shape.filters * shape.slices
@@ -349,7 +237,7 @@ def _column_starts(before: _Density | None, shape: WeightShape) -> list[int]:
 
 
 def _code_slice(
-    coder: _Coder,
+    coder: Coder,
     models: _LatentModels,
     column: _Column,
     row_mean: int,
@@ -381,7 +269,7 @@ def _code_slice(
     return _approach(row_mean, v, min(row_count, 30) + 2)
 
 
-def _code_magnitude(coder: _Coder, models: _LatentModels, i: int, level: int, truth: int) -> int:
+def _code_magnitude(coder: Coder, models: _LatentModels, i: int, level: int, truth: int) -> int:
     for u in range(1, 15):
         family = models.magnitudes[i][u - 1] if u < 4 else models.large[u - 4]
         if not family.code(coder, level, int(truth > u)):
@@ -400,18 +288,18 @@ def _code_magnitude(coder: _Coder, models: _LatentModels, i: int, level: int, tr
 
 @dataclass
 class _IntModels:
-    bits: list[list[_Model]] = field(
-        default_factory=lambda: [[_Model() for _ in range(32)] for _ in range(4)]
+    bits: list[list[Model]] = field(
+        default_factory=lambda: [[Model() for _ in range(32)] for _ in range(4)]
     )
-    signs: list[_Model] = field(default_factory=lambda: [_Model() for _ in range(3)])
-    below: list[list[_Model]] = field(
-        default_factory=lambda: [[_Model() for _ in range(4)] for _ in range(24)]
+    signs: list[Model] = field(default_factory=lambda: [Model() for _ in range(3)])
+    below: list[list[Model]] = field(
+        default_factory=lambda: [[Model() for _ in range(4)] for _ in range(24)]
     )
-    low: list[_Model] = field(default_factory=lambda: [_Model() for _ in range(23)])
+    low: list[Model] = field(default_factory=lambda: [Model() for _ in range(23)])
 
 
 def _code_vector(
-    coder: _Coder, models: _IntModels, values: list[int], live: NDArray[np.uint8] | None
+    coder: Coder, models: _IntModels, values: list[int], live: NDArray[np.uint8] | None
 ) -> list[int]:
     found = []
     change, last, side = 1, 0, 1

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from lilnetx.runtime.registry import (
     KERNELS,
+    MAX_BLOCK,
     STEP_COLS,
     STEP_ROWS,
     Choice,
@@ -18,8 +19,6 @@ from lilnetx.runtime.registry import (
     can_direct3x3s2,
     choose_kernel,
 )
-
-_MAX_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def _blocks(problem: Problem, choice: Choice) -> list[Choice]:
     channels = problem.op.in_channels
     found = []
     for wanted in (choice.block_channels // 2, choice.block_channels * 2):
-        block = max(min(wanted, channels, _MAX_BLOCK), 1)
+        block = max(min(wanted, channels, MAX_BLOCK), 1)
         block = -(-channels // -(-channels // block))
         if wanted >= 8:
             found.append(replace(choice, block_channels=block))

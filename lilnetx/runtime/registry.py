@@ -21,7 +21,7 @@ from lilnetx.runtime.layout import PlaneLayout, is_5x5, knows_sides
 # second, which saves them partial sums.
 _FLAT_BYTES = 36 * 1024
 _ROWS_BYTES = 512 * 1024
-_MAX_BLOCK = 1 << 16  # channels, by their index within a block
+MAX_BLOCK = 1 << 16  # channels, by their index within a block
 # With more vectors a tile, fewer channels would fit, and partial sums would cost more.
 _POINTWISE_TILE = 7
 
@@ -141,9 +141,9 @@ def _label(p: Problem) -> str:
 
 def _block_channels(p: Problem, cache: int, bytes_per_channel: int) -> int:
     fitting = max(8, cache // bytes_per_channel)
-    if p.op.in_channels // p.op.groups <= fitting and p.op.in_channels <= _MAX_BLOCK:
-        return p.op.in_channels  # filters of a group follow each other, and with them its channels
-    fitting = min(fitting, _MAX_BLOCK)
+    if p.op.in_channels // p.op.groups <= fitting:
+        fitting = MAX_BLOCK  # filters of a group follow each other, and with them its channels
+    fitting = min(fitting, MAX_BLOCK)
     blocks = -(-p.op.in_channels // fitting)
     return -(-p.op.in_channels // blocks)
 
@@ -168,9 +168,7 @@ def _rows3x3(p: Problem) -> Choice:
 
 
 def _rows3x3s2(p: Problem) -> Choice:
-    return _rows_choice(
-        p, "rows3x3s2", 2, "3x3 stride 2: input split into even and odd rows and columns"
-    )
+    return _rows_choice(p, "rows3x3s2", 2, "3x3 stride 2: input split into even and odd columns")
 
 
 # Slices of a channel that must share the transform of its rows for Winograd to pay, and the share

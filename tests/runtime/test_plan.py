@@ -203,3 +203,11 @@ def test_linear_streams_or_skips_by_density():
         node = Node("fc", Linear(300, 20), ("x",), DenseWeight(w))
         plans.append(make_plan(Graph("x", (300,), (node,), ("fc",)), "portable").steps[1])
     assert [step.dense for step in plans] == [False, True]
+
+
+def test_many_groups_need_few_blocks():
+    # A table of filters by blocks would otherwise grow with the square of the groups.
+    groups = 1 << 17
+    case = ConvCase(groups, groups, (1, 1), (1, 1), groups=groups, density=1.0)
+    (step,) = [s for s in make_plan(conv_graph(case), "portable").steps if s.choice]
+    assert -(-groups // step.choice.block_channels) == 2

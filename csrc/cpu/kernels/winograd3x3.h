@@ -284,9 +284,9 @@ void winograd_pairs_block(const ConvArgs& args, const Block& b) {
         for (int v = 0; v < kVectors; ++v) {
           const Part upper = lanes_of_rows(lanes, top + 4 * v, a.height);
           const Part lower = lanes_of_rows(lanes, top + 4 * v + 1, a.height);
-          const float* from = t.first ? a.residual + start : out;
           Vec y0 = t.first ? set1(a.bias[t.filter]) : zero(), y1 = y0;
           if (!t.first || a.residual) {
+            const float* from = t.first ? a.residual + start : out;
             y0 = add(y0, load_rows(from + 4 * v * step, 2 * step, upper));
             y1 = add(y1, load_rows(from + (4 * v + 1) * step, 2 * step, lower));
           }
