@@ -152,7 +152,7 @@ def decode_graph(data: bytes | memoryview, path: str, offset: int, *, synthetic:
             if isinstance(op, Weighted):
                 weight, infos[name] = _decode_weight(cursor, op, kind, decoders, totals)
             elif head & 0xF0 != _SCALE | _BIAS:
-                raise cursor.corrupt("a scale and a bias, and no weight on ChannelAffine", hex(head))
+                raise cursor.corrupt("a scale and a bias alone on ChannelAffine", hex(head))
             side = placeholder((filters(op),), np.float32)
             scale = side if head & _SCALE else None
             bias = side if head & _BIAS else None
@@ -165,9 +165,7 @@ def decode_graph(data: bytes | memoryview, path: str, offset: int, *, synthetic:
         known.add(name)
     count = cursor.varint("output count", layout.MAX_OUTPUTS, least=1)
     last = len(values) - 1
-    outputs = tuple(
-        values[last - cursor.within("output reference", 0, last)] for _ in range(count)
-    )
+    outputs = tuple(values[last - cursor.within("output reference", 0, last)] for _ in range(count))
     cursor.finish()
     by_name = {decoder.name: decoder for decoder in decoders}
     (input_name, shape), *more = inputs.items()

@@ -11,7 +11,7 @@ from lilnetx.errors import CorruptSectionError, GraphError
 from lilnetx.format.container import Container, open_lnx, path_text
 from lilnetx.format.reader import read_skeleton
 from lilnetx.format.weight_info import Skeleton, WeightInfo, filters
-from lilnetx.graph.ir import Node, Weighted
+from lilnetx.graph.ir import Node, Shape, Weighted
 from lilnetx.graph.weights import is_pointwise, weight_shape
 
 

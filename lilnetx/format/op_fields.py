@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import struct
 import types
-from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from lilnetx.format.cursor import Cursor, Sink
@@ -13,12 +12,16 @@ from lilnetx.format.layout import MAX_DIMENSION
 from lilnetx.graph.ir import Op
 from lilnetx.graph.ops.base import MAX_RANK
 
+_FIELDS: dict[type[Op], tuple[tuple[str, Any], ...]] = {}
 
-@cache
+
 def _fields(op_type: type[Op]) -> tuple[tuple[str, Any], ...]:
     """Names and types of an operator's fields, in order."""
-    hints = get_type_hints(op_type)
-    return tuple((f.name, hints[f.name]) for f in dataclasses.fields(op_type))  # type: ignore[arg-type]
+    if op_type not in _FIELDS:
+        hints = get_type_hints(op_type)
+        names = [field.name for field in dataclasses.fields(op_type)]  # type: ignore[arg-type]
+        _FIELDS[op_type] = tuple((name, hints[name]) for name in names)
+    return _FIELDS[op_type]
 
 
 def put_fields(sink: Sink, op: Op) -> None:

@@ -37,7 +37,7 @@ class LayerBytes:
 
 
 def layer_bytes(graph: Graph, bytes_by_section: Mapping[str, int]) -> tuple[LayerBytes, ...]:
-    """Gives the bytes of the sections LATS, RAWF and SIDE to the layers that have some, to the last one.
+    """Gives all bytes of the sections LATS, RAWF and SIDE to the layers that have some.
 
     Args:
         graph: What a file holds, as :func:`lilnetx.format.read_lnx` returns it.

@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lilnetx.errors import GraphError
-from lilnetx.graph.ir import ConvTranspose2d, Graph, LatentWeight, Linear, Node, Pair, Shape, Weighted
+from lilnetx.graph.ir import (
+    ConvTranspose2d,
+    Graph,
+    LatentWeight,
+    Linear,
+    Node,
+    Pair,
+    Shape,
+    Weighted,
+)
 from lilnetx.graph.shapes import infer_shapes
 from lilnetx.graph.weights import is_pointwise, weight_shape
 

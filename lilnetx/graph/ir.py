@@ -3,7 +3,8 @@
 A :class:`Graph` is a list of nodes in execution order. Each node yields one value, called by the
 node's name; activations are float32 of shape ``(N, ...)``, images ``(N, C, H, W)``, and shapes and
 axes here leave out the batch, which no operator mixes. The operators are in
-:mod:`lilnetx.graph.ops`. Weights are stored as rows of *slices*, the unit that is zero or not as a whole:
+:mod:`lilnetx.graph.ops`. Weights are stored as rows of *slices*, the unit that is zero or not as
+a whole:
 
 - a K×K convolution's slice is the ``Kh*Kw`` kernel of one (filter, input channel) pair;
 - a 1×1 convolution's or linear layer's slice is ``g`` consecutive input channels of one filter.
@@ -53,6 +54,7 @@ from lilnetx.graph.ops.weighted import (
     Linear,
     Weighted,
 )
+
 
 @dataclass(frozen=True)
 class Decoder:

@@ -79,6 +79,21 @@ def unslice(slices: NDArray[np.float32], op: Weighted) -> NDArray[np.float32]:
     return slices.reshape(shape)
 
 
+def transposed_weight(weight: NDArray[np.float32], groups: int) -> NDArray[np.float32]:
+    """A transposed convolution's weight as torch and ONNX keep it, or from there to ours.
+
+    Args:
+        weight: Shape ``(groups * a, b, Kh, Kw)``.
+        groups: Of the convolution.
+
+    Returns:
+        Shape ``(groups * b, a, Kh, Kw)``.
+    """
+    both, b, *taps = weight.shape
+    by_group = weight.reshape(groups, both // groups, b, *taps)
+    return np.ascontiguousarray(by_group.swapaxes(1, 2)).reshape(groups * b, both // groups, *taps)
+
+
 def latent_shape(op: Weighted, n: int) -> tuple[int, int, int]:
     """Shape ``(F, S, n)`` of an operation's latents in slices of ``n``.
 
@@ -106,6 +121,7 @@ __all__ = [
     "dense_weight",
     "is_pointwise",
     "latent_shape",
+    "transposed_weight",
     "unslice",
     "weight_shape",
 ]

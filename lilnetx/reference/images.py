@@ -117,7 +117,7 @@ def avg_pool2d(x: Array, op: AvgPool2d) -> Array:
         inside = np.ones_like(inside)
     # As an image that is padded already, so that nothing else counts.
     bare = AvgPool2d(op.kernel, op.stride, (0, 0), op.ceil_mode, dilation=op.dilation)
-    counts = sum(_pool_taps(inside[None, None], bare, 0.0))
+    counts = np.sum(_pool_taps(inside[None, None], bare, 0.0), axis=0)
     height, width = taps[0].shape[2:]
     return np.asarray(sum(taps) / counts[:, :, :height, :width])
 

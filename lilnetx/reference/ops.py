@@ -6,6 +6,7 @@ Values have shape ``(N, ...)``, images ``(N, C, H, W)``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -37,7 +38,12 @@ from lilnetx.reference.values import (
 
 Array = NDArray[np.float64]
 
-_REDUCTIONS = {"mean": np.mean, "sum": np.sum, "max": np.max, "min": np.min}
+_REDUCTIONS: dict[str, Callable[..., Any]] = {
+    "mean": np.mean,
+    "sum": np.sum,
+    "max": np.max,
+    "min": np.min,
+}
 
 
 def _reduce(x: Array, op: ir.Reduce) -> Array:
@@ -74,7 +80,7 @@ _FUNCTIONS: dict[type[Op], Callable[..., Any]] = {
     ir.MatMul: lambda op, a, b: matmul(a, b),
     ir.Softmax: lambda op, x: softmax(x, op.axis + 1),
     ir.Reduce: lambda op, x: _reduce(x, op),
-    ir.Flatten: lambda op, x: x.reshape(len(x), -1) if x.size else x.reshape(0, x[:1].size),
+    ir.Flatten: lambda op, x: x.reshape(len(x), math.prod(x.shape[1:])),
     ir.Reshape: lambda op, x: _reshape(x, op),
     ir.Transpose: lambda op, x: x.transpose(0, *(axis + 1 for axis in op.axes)),
     ir.Concat: lambda op, *xs: np.concatenate(xs, axis=op.axis + 1),

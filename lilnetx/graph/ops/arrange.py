@@ -135,9 +135,7 @@ class Pad(Op):
         """See the class."""
         (shape,) = inputs
         expect(shape, f"{len(self.before)} axes", len(shape) == len(self.before))
-        out = tuple(
-            size + b + a for size, b, a in zip(shape, self.before, self.after, strict=True)
-        )
+        out = tuple(size + b + a for size, b, a in zip(shape, self.before, self.after, strict=True))
         if min(out, default=1) < 1:
             raise GraphError(f"leaves nothing of shape {shape}")
         return out
