@@ -10,7 +10,7 @@ import numpy as np
 from lilnetx.errors import LimitExceededError
 from lilnetx.format import layout
 from lilnetx.format.cursor import Cursor, Sink
-from lilnetx.format.op_bytes import OP_CODES, OP_TYPES, get_op, put_op
+from lilnetx.format.op_bytes import OP_TYPES, get_op, op_code, put_op
 from lilnetx.format.weight_info import (
     Skeleton,
     WeightInfo,
@@ -63,7 +63,7 @@ def encode_graph(graph: Graph) -> tuple[bytes, dict[str, WeightInfo]]:
     infos: dict[str, WeightInfo] = {}
     for index, node in enumerate(graph.nodes, start=len(inputs)):
         info = weight_info(node, decoders) if node.weight is not None else None
-        code = OP_CODES[type(node.op)]
+        code = op_code(node.op)
         kind = _KIND_NONE if info is None else _KIND_DENSE if info.dense else _KIND_LATENT
         scale = _SCALE if node.scale is not None else 0
         head = kind << 4 | scale | (_BIAS if node.bias is not None else 0)
@@ -141,7 +141,7 @@ def decode_graph(data: bytes | memoryview, path: str, offset: int, *, synthetic:
         sources = tuple(
             values[index - cursor.within("input reference", 1, index)] for _ in range(count)
         )
-        op = get_op(cursor, op_type)
+        op = get_op(cursor, code)
         weight: Weight | None = None
         scale = bias = None
         if isinstance(op, Constant):

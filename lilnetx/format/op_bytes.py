@@ -82,8 +82,16 @@ OP_TYPES: tuple[type[Op], ...] = (
     Pad,
     Reduce,
     Resize,
+    Softmax,
 )
-OP_CODES: dict[type[Op], int] = {op: code for code, op in enumerate(OP_TYPES)}
+_CODES: dict[type[Op], int] = {op: code for code, op in enumerate(OP_TYPES)}
+_SOFTMAX_0 = OP_TYPES.index(Softmax)  # the common one, of axis 0, has a code without fields
+
+
+def op_code(op: Op) -> int:
+    """An operator's code."""
+    return _SOFTMAX_0 if op == Softmax(0) else _CODES[type(op)]
+
 
 _SQUARE, _STRIDE, _PADDING, _DILATION, _GROUPS = 1, 2, 4, 8, 16
 _CEIL, _COUNT_PAD, _ENDS, _POOL_DILATION = 1, 2, 4, 8
@@ -129,12 +137,15 @@ def put_op(sink: Sink, op: Op) -> None:
             _put_pair(sink, op.padding_end)
         if op.dilation != (1, 1):
             _put_pair(sink, op.dilation)
-    else:
+    elif op != Softmax(0):
         put_fields(sink, op)
 
 
-def get_op(cursor: Cursor, op_type: type[Op]) -> Op:
-    """Reads and checks an operator's fields."""
+def get_op(cursor: Cursor, code: int) -> Op:
+    """Reads and checks the fields of the operator of a code."""
+    op_type = OP_TYPES[code]
+    if code == _SOFTMAX_0:
+        return Softmax(0)
     if op_type is Conv2d:
         return _get_conv(cursor)
     if op_type is Linear:
@@ -143,6 +154,8 @@ def get_op(cursor: Cursor, op_type: type[Op]) -> Op:
     if op_type is MaxPool2d or op_type is AvgPool2d:
         return _get_pool(cursor, op_type)
     op = get_fields(cursor, op_type)
+    if op == Softmax(0):
+        raise cursor.corrupt("softmax of axis 0 under its own code", "the long form")
     try:
         op.check()
     except GraphError as error:

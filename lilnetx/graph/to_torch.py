@@ -22,8 +22,9 @@ def to_torch(graph: Graph) -> torch.nn.Module:
 
     Returns:
         A module in eval mode, on the CPU, with frozen weights. It takes ``(N, *input_shape)``, one
-        tensor for each input, and returns a tensor, or a tuple where the graph has several outputs. Weighted layers sit at
-        the paths of their nodes (``state_dict`` keys such as ``"layer1.0.conv1.weight"``).
+        tensor for each input, and returns a tensor, or a tuple where the graph has several outputs.
+        Weighted layers sit at the paths of their nodes (``state_dict`` keys such as
+        ``"layer1.0.conv1.weight"``).
 
     Raises:
         GraphError: The graph contradicts itself.

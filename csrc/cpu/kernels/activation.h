@@ -85,6 +85,8 @@ struct Gelu {
 };
 struct GeluTanh {
   LNX_INLINE_MEMBER Vec operator()(Vec x) const {
+    // Below -20 the gate is as good as zero, but x could be anything.
+    x = max(set1(-20.0f), x);
     const Vec cubic = fma(mul(x, x), mul(x, set1(0.044715f)), x);
     return mul(x, Sigmoid()(mul(cubic, set1(1.5957691f))));
   }
