@@ -124,7 +124,7 @@ FUNCTIONS: dict[type[Op], Callable[..., Any]] = {
     ir.MatMul: _binary(torch.matmul),
     ir.Softmax: lambda op, x: x.softmax(op.axis + 1),
     ir.Reduce: _reduce,
-    ir.Flatten: lambda op, x: x.flatten(1),
+    ir.Flatten: lambda op, x: x.reshape(x.shape[0], -1),
     ir.Reshape: lambda op, x: x.reshape(x.shape[0], *op.output_shape([tuple(x.shape[1:])])),
     ir.Transpose: lambda op, x: x.permute(0, *(axis + 1 for axis in op.axes)),
     ir.Concat: lambda op, *xs: torch.cat(xs, op.axis + 1),
