@@ -22,6 +22,7 @@ SECTION_ORDER = (b"GRPH", b"DECO", b"SIDE", b"LATS", b"RAWF", b"META")
 # Caps. The reader allocates nothing that is not below them.
 MAX_FILE_BYTES = 1 << 32
 MAX_META_BYTES = 1 << 20
+MAX_GRAPH_BYTES = 1 << 22
 MAX_NODES = 1 << 16
 MAX_OUTPUTS = 256
 MAX_NAME_BYTES = 1024
