@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from lilnetx.errors import LnxFormatError
 
 MAGIC = b"\x89LNX\r\n\x1a\n"
-VERSION = 2
-OLDEST_VERSION = 2  # Version 1 was never released.
+VERSION = 3
+OLDEST_VERSION = 3  # Versions 1 and 2 were never released.
 ALIGNMENT = 64
 
 HEADER = struct.Struct("<8sIIIIQ28sI")

@@ -26,9 +26,9 @@ _INTEGER_LIMIT = 1 << 23
 _MANTISSA_BITS = 23  # Of a float32.
 _MAX_SHORT_BITS = 15  # More would exceed the limit of integers.
 
-# The mode of a vector: raw floats, a fixed point of exponent e as e + 105, or short floats of m bits
-# of mantissa as 256 + m. The exponents are all that can be of use: 2**-149 is the smallest float32,
-# and 2**23 * 2**104 the largest power of two.
+# The mode of a vector: raw floats, a fixed point of exponent e as e + 105, or short floats of m
+# bits of mantissa as 256 + m. The exponents are all that can be of use: 2**-149 is the smallest
+# float32, and 2**23 * 2**104 the largest power of two.
 _RAW = 0
 _EXPONENT_BIAS = 105
 _EXPONENTS = range(-104, 150)

@@ -31,15 +31,16 @@ def shorten(values: NDArray[np.floating], bits: int) -> NDArray[np.float32]:
         return values.astype(np.float32)
     mantissa, exponent = np.frexp(values.astype(np.float64))
     integers = np.rint(np.ldexp(mantissa, bits))
-    return np.ldexp(integers + 0.0, exponent - bits).astype(np.float32)
+    short: NDArray[np.float32] = np.ldexp(integers + 0.0, exponent - bits).astype(np.float32)
+    return short
 
 
 def snap(values: NDArray[np.floating], bits: int) -> NDArray[np.float32]:
     """Rounds a vector to multiples of one power of two.
 
     This suits biases, which add: every error is at most ``2**(1 - bits)`` of the vector's root
-    mean square, and the few large values of a layer do not make the grid of all others coarse. A vector
-    that was snapped before hardly changes.
+    mean square, and the few large values of a layer do not make the grid of all others coarse. A
+    vector that was snapped before hardly changes.
 
     Args:
         values: float32 or float64, any shape, finite.

@@ -1,4 +1,4 @@
-"""Puts golden_v2.lnx together from the text of SPEC.md: no writer, no C++ coder.
+"""Puts golden_v3.lnx together from the text of SPEC.md: no writer, no C++ coder.
 
 Run as a script, it writes the file anew; a change of its bytes is a new version of the format.
 """
@@ -29,7 +29,7 @@ from lilnetx.graph.ir import (
 )
 from lilnetx.reference import codec
 
-PATH = Path(__file__).parent / "data" / "golden_v2.lnx"
+PATH = Path(__file__).parent / "data" / "golden_v3.lnx"
 
 MATRIX_3X3 = np.array(
     [[100 if row == column else (row - column) * 3 for column in range(9)] for row in range(9)],

@@ -10,7 +10,7 @@ MAGIC = b"\x89LNX\r\n\x1a\n"
 TEXT = (b"GRPH", b"META")
 
 
-def header(table, sections, file_bytes, *, version=2, flags=0, reserved=bytes(28)):
+def header(table, sections, file_bytes, *, version=3, flags=0, reserved=bytes(28)):
     fields = (MAGIC, version, flags, sections, crc32c(table), file_bytes, reserved)
     body = struct.pack("<8sIIIIQ28s", *fields)
     return body + struct.pack("<I", crc32c(body))

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from assemble_golden import PATH, varint
+from assemble_golden import PATH
 from files import Coded, assemble, disassemble, header, plain, varint
 
 from lilnetx import _core

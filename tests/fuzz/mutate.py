@@ -109,7 +109,7 @@ def _mutate_sections(sections: Sections, others: list[bytes], rng: random.Random
 
 
 def _text_of(name: bytes, data: bytes) -> bytes | None:
-    """What a section of text says: there are more ways to be wrong in it than in its coded bytes."""
+    """What a section of text says: more can be wrong in it than in its coded bytes."""
     if name not in (b"GRPH", b"META"):
         return None
     try:
