@@ -1,4 +1,4 @@
-"""The GRPH section: operators, names, connections, and what each weight is like."""
+"""The content of the GRPH section: operators, names, connections, and what each weight is like."""
 
 from __future__ import annotations
 
@@ -40,9 +40,11 @@ _SCALE, _BIAS = 0x40, 0x80
 _LONG_CODE = 15  # in the low bits of a node's first byte: the next byte has the operator, less this
 _FREE_SIZE, _MORE_INPUTS = 8, 16  # added to the rank of the first input; the latter to any
 
+_DECODED = "decoded GRPH"  # Where messages count bytes from.
+
 
 def encode_graph(graph: Graph) -> tuple[bytes, dict[str, WeightInfo]]:
-    """The section's bytes and the weights' descriptions; the graph must have been checked."""
+    """The content's bytes and the weights' descriptions; the graph must have been checked."""
     sink = Sink()
     decoders = list(graph.decoders)
     sink.varint(len(decoders))
@@ -95,7 +97,6 @@ class _Totals:
     """Elements declared so far, in exact integers, each below its cap."""
 
     path: str
-    offset: int
     sums: dict[str, int] = field(default_factory=dict)
 
     def add(self, what: str, count: int, cap: int) -> None:
@@ -104,17 +105,17 @@ class _Totals:
             raise layout.defect(
                 LimitExceededError,
                 self.path,
-                "GRPH",
-                self.offset,
+                _DECODED,
+                0,
                 expected=f"at most {cap} {what}",
                 found=self.sums[what],
                 remedy="nothing was allocated; the file is damaged or made for other limits",
             )
 
 
-def decode_graph(data: bytes | memoryview, path: str, offset: int, *, synthetic: bool) -> Skeleton:
-    """Reads and checks the section; allocates nothing that depends on declared sizes."""
-    cursor = Cursor(data, path, "GRPH", offset)
+def decode_graph(data: bytes | memoryview, path: str, *, synthetic: bool) -> Skeleton:
+    """Reads and checks the content; allocates nothing that depends on declared sizes."""
+    cursor = Cursor(data, path, _DECODED, 0)
     decoders = _decode_decoders(cursor)
     inputs, free_size = _decode_inputs(cursor)
     values = list(inputs)
@@ -122,7 +123,7 @@ def decode_graph(data: bytes | memoryview, path: str, offset: int, *, synthetic:
     nodes: list[Node] = []
     infos: dict[str, WeightInfo] = {}
     last_name: dict[int, bytes] = {}
-    totals = _Totals(path, offset)
+    totals = _Totals(path)
     for index in range(len(inputs), len(inputs) + cursor.varint("node count", layout.MAX_NODES)):
         head = cursor.u8()
         code, kind = head & 0x0F, head >> 4 & 3

@@ -36,18 +36,27 @@ def to_torch(graph: Graph) -> torch.nn.Module:
         raise MissingExtraError("torch", "train", "building a torch model") from None
     from lilnetx.graph.torch_functions import FUNCTIONS
 
-    infer_shapes(graph)
+    shapes = infer_shapes(graph)
 
     class Network(torch.nn.Module):
         """Runs a graph's nodes in order."""
 
-        def forward(self, *inputs: torch.Tensor) -> Any:
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.evaluate(x)
+
+        def evaluate(self, *inputs: torch.Tensor) -> Any:
             values = dict(zip(graph.inputs, inputs, strict=True))
             for node in graph.nodes:
                 given = [values[name] for name in node.inputs]
                 values[node.name] = evaluate(self, node, given, inputs[0])
             outputs = tuple(values[name] for name in graph.outputs)
             return outputs[0] if len(outputs) == 1 else outputs
+
+    class NetworkOfSeveral(Network):
+        """The same with several inputs."""
+
+        def forward(self, *inputs: torch.Tensor) -> Any:
+            return self.evaluate(*inputs)
 
     def evaluate(
         network: torch.nn.Module, node: Node, inputs: list[torch.Tensor], first: torch.Tensor
@@ -61,10 +70,12 @@ def to_torch(graph: Graph) -> torch.nn.Module:
             return y
         if type(op) not in FUNCTIONS:
             raise GraphError(f"node {node.name!r}: {type(op).__name__} has no torch form")
-        result: torch.Tensor = FUNCTIONS[type(op)](op, *inputs)
+        result: torch.Tensor = FUNCTIONS[type(op)](
+            op, tuple(shapes[name] for name in node.inputs), *inputs
+        )
         return result
 
-    network = Network()
+    network = NetworkOfSeveral() if graph.more_inputs else Network()
     for node in graph.nodes:
         if isinstance(node.op, Weighted):
             _attach(network, node.name, _layer(graph, node, node.op))
