@@ -46,6 +46,24 @@ def round_straight_through(x: Tensor) -> Tensor:
     return rounded
 
 
+class _RoundAndDecode(torch.autograd.Function):
+    """``round(phi) @ grid``, the rounding's gradient being the identity; one node of the graph."""
+
+    @staticmethod
+    def forward(ctx: Any, phi: Tensor, grid: Tensor, exact: bool) -> Tensor:
+        rounded = torch.round(phi)
+        ctx.save_for_backward(rounded, grid)
+        if exact:
+            return (rounded.double() @ grid.double()).to(phi.dtype)
+        return rounded @ grid
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+        rounded, grid = ctx.saved_tensors
+        slices = grads[0].reshape(-1, grid.shape[1])
+        return grads[0] @ grid.T, rounded.reshape(-1, grid.shape[0]).T @ slices, None
+
+
 class LatentDecoder(nn.Module):
     """The decoder ``Psi`` of one kernel-size group, with the density that prices its latents.
 
@@ -56,11 +74,13 @@ class LatentDecoder(nn.Module):
         density: One density channel per tap.
     """
 
-    def __init__(self, name: str, length: int, scale: float) -> None:
-        """Starts as ``scale`` times the identity."""
+    def __init__(
+        self, name: str, length: int, scale: float, rotation: Tensor | None = None
+    ) -> None:
+        """Starts as ``scale`` times the identity, or times an orthogonal ``rotation``."""
         super().__init__()
         self.name = name
-        self.matrix = nn.Parameter(torch.eye(length) * scale)
+        self.matrix = nn.Parameter((torch.eye(length) if rotation is None else rotation) * scale)
         self.exponent = _START_BITS - math.ceil(math.log2(scale))
         self.density = FactorisedDensity(length)
 
@@ -71,13 +91,15 @@ class LatentDecoder(nn.Module):
     def _on_grid(self) -> Tensor:
         return round_straight_through(self.matrix * 2.0**self.exponent).clamp(-_INT16, _INT16)
 
-    def forward(self, rounded: Tensor, *, exact: bool) -> Tensor:
-        """Decodes rounded latents ``(..., n)``; ``exact`` sums in float64, as the file's reader."""
-        grid = self._on_grid()
-        # In float32 the product is exact too while sums stay below 2**24, which is nearly always.
-        kind = torch.float64 if exact else rounded.dtype
-        slices = (rounded.to(kind) @ grid.to(kind)).to(rounded.dtype)
-        return slices * 2.0**-self.exponent
+    def forward(self, phi: Tensor, *, exact: bool) -> Tensor:
+        """Rounds latents ``(..., n)`` and decodes them; ``exact`` sums in float64, as the reader.
+
+        In float32 the product is exact too while sums stay below ``2**24``, which is nearly always.
+        """
+        # A power of two changes no digit: the values are those of the integer product.
+        grid = self._on_grid() * 2.0**-self.exponent
+        decoded: Tensor = _RoundAndDecode.apply(phi, grid, exact)  # type: ignore[no-untyped-call]
+        return decoded
 
     def get_extra_state(self) -> dict[str, Any]:
         """The grid belongs to a checkpoint as much as the matrix does."""
@@ -109,21 +131,28 @@ class LatentParametrization(nn.Module):
         self.weight_shape = weight_shape
         self.length = decoder.matrix.shape[0]
         self.unit = unit
+        # 0 for slices that are fixed to zero, else 1, shape (F, S, 1); None while none is fixed.
+        self.kept: Tensor | None = None
 
     def latents(self, original: Tensor) -> Tensor:
         """The unrounded latents, shape ``(F, S, n)``, in units of the quantisation step."""
-        return original / self.unit
+        phi = original / self.unit
+        return phi if self.kept is None else phi * self.kept
 
     def integers(self, original: Tensor) -> Tensor:
         """The latents as int32, shape ``(F, S, n)``."""
         return torch.round(self.latents(original.detach())).to(torch.int32)
 
+    def fix_zero_slices(self, original: Tensor) -> None:
+        """Keep the slices that are zero now at zero from here on."""
+        zero = (self.integers(original) == 0).all(dim=-1, keepdim=True)
+        self.kept = (~zero).to(original.dtype)
+
     def forward(self, original: Tensor) -> Tensor:
         """The weight that the layer uses, shape ``weight_shape``."""
         # Reduced precision would break the exactness of the integer product.
         with torch.autocast(original.device.type, enabled=False):
-            rounded = round_straight_through(self.latents(original.float()))
-            slices = self.decoder(rounded, exact=not self.training)
+            slices = self.decoder(self.latents(original.float()), exact=not self.training)
         return unslice(slices, self.weight_shape)
 
     def right_inverse(self, weight: Tensor) -> Tensor:
@@ -134,12 +163,19 @@ class LatentParametrization(nn.Module):
         return original
 
     def get_extra_state(self) -> dict[str, Any]:
-        """The unit belongs to a checkpoint as much as the latents do."""
-        return {"unit": self.unit}
+        """What belongs to a checkpoint as much as the latents do."""
+        return {"unit": self.unit, "kept": self.kept}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restores the unit."""
+        """Restores the unit, and the slices that are fixed to zero."""
         self.unit = float(state["unit"])
+        self.kept = state.get("kept")
+
+    def _apply(self, fn: Any, recurse: bool = True) -> LatentParametrization:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self.kept is not None:
+            self.kept = fn(self.kept)
+        return self
 
     def extra_repr(self) -> str:
         """Shown by ``print(model)``."""

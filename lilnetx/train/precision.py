@@ -1,0 +1,25 @@
+"""Reduced precision where it pays."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def keep_strided_depthwise_float32(model: nn.Module) -> None:
+    """Take strided depthwise convolutions out of autocast, in place.
+
+    Their gradient in bfloat16 has no fast kernel on the CPU (oneDNN falls back to its reference
+    code: 54 ms instead of 2 ms for 96 channels of 14x14 pixels and 128 images).
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) and module.groups > 1 and max(module.stride) > 1:
+            module.forward = _in_float32(module)  # type: ignore[method-assign]
+
+
+def _in_float32(module: nn.Conv2d):  # type: ignore[no-untyped-def]
+    def forward(x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return nn.Conv2d.forward(module, x.float())
+
+    return forward
