@@ -30,7 +30,7 @@ class TrainConfig:
         cost_weighted: Whether slice norms are weighted by output area.
         sampled_noise: Whether the rate is taken at one random point of the rounding's interval.
         latent_width: Root mean square of the latents at the start.
-        start: Folder or checkpoint of a dense run of the same network to start from.
+        start: Folder or checkpoint of a run of the same network to start from, best a dense one.
         distill: Share of the loss that is learnt from the answers of the network started from.
         temperature: Of those answers.
         fix_zeros: Share of the run after which zero slices stay zero; 1 for never.

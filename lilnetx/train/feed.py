@@ -13,6 +13,7 @@ from torch import Tensor
 from lilnetx.data import ImageDataset
 from lilnetx.train.augment import augment
 from lilnetx.train.config import TrainConfig
+from lilnetx.train.precision import channels_last
 
 
 class Batches:
@@ -46,8 +47,7 @@ class Batches:
             images = augment(self._images[index], config.crop_padding, config.flip, generator)
             share = slice(rank, None, ranks)
             inputs = (images[share].float() / 255.0 - self._mean) / self._std
-            channels_last = inputs.contiguous(memory_format=torch.channels_last)
-            yield channels_last, self._labels[index][share]
+            yield channels_last(inputs), self._labels[index][share]
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

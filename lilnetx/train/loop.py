@@ -25,7 +25,7 @@ from lilnetx.train.config import TrainConfig
 from lilnetx.train.distill import task_loss
 from lilnetx.train.feed import Batches, epoch_seed
 from lilnetx.train.handle import CompressionHandle
-from lilnetx.train.precision import keep_strided_depthwise_float32
+from lilnetx.train.precision import channels_last, keep_strided_depthwise_float32
 from lilnetx.train.start import build_model, build_teacher, dense_start
 
 CHECKPOINT = "checkpoint.pt"
@@ -202,7 +202,7 @@ class _Run:
         correct = 0
         for first in range(0, len(images), _EVAL_BATCH):
             batch = normalise(images[first : first + _EVAL_BATCH], self.data.mean, self.data.std)
-            predicted: Tensor = self.model(torch.from_numpy(batch)).argmax(1)
+            predicted: Tensor = self.model(channels_last(torch.from_numpy(batch))).argmax(1)
             correct += int((predicted.numpy() == labels[first : first + _EVAL_BATCH]).sum())
         return correct / len(images)
 

@@ -1,9 +1,18 @@
-"""Reduced precision where it pays."""
+"""Memory layout and reduced precision as the CPU's convolutions like them."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+
+
+def channels_last(images: Tensor) -> Tensor:
+    """``(N, C, H, W)`` with channels last in memory, and told so by its strides.
+
+    ``contiguous(memory_format=torch.channels_last)`` leaves the strides of a one-channel image as
+    they are; the first convolution then answers channels first, and so do all others after it.
+    """
+    return images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
 
 def keep_strided_depthwise_float32(model: nn.Module) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from lilnetx.data import DataFacts
 from lilnetx.errors import CheckpointError
-from lilnetx.train.checkpoint import load_checkpoint
+from lilnetx.train.checkpoint import load_checkpoint, restore
 from lilnetx.train.compress import compress
 from lilnetx.train.config import TrainConfig
 from lilnetx.train.handle import CompressionHandle
@@ -26,7 +28,7 @@ def build_model(
     Args:
         config: The run.
         facts: Image shape and classes.
-        weights: State of a dense network to start from, instead of fresh weights.
+        weights: State of the network without latents to start from, instead of fresh weights.
     """
     torch.manual_seed(config.seed)
     channels = facts.image_shape[0]
@@ -53,14 +55,17 @@ def build_model(
 def dense_start(config: TrainConfig, facts: DataFacts) -> dict[str, Any] | None:
     """The weights that the configuration starts from, or None for a fresh start.
 
+    Those of a compressed run are its decoded weights, without latents and decoders.
+
     Raises:
-        CheckpointError: ``config.start`` is no checkpoint of a dense run of the same network on
-            images and classes alike.
+        CheckpointError: ``config.start`` is no checkpoint of a run of the same network on images
+            and classes alike.
     """
     if not config.start:
         return None
     path = Path(config.start)
-    state = load_checkpoint(path / "checkpoint.pt" if path.is_dir() else path)
+    path = path / "checkpoint.pt" if path.is_dir() else path
+    state = load_checkpoint(path)
     told: TrainConfig = state["config"]
     other = [
         f"{what}: {there} there, {here} here"
@@ -72,12 +77,15 @@ def dense_start(config: TrainConfig, facts: DataFacts) -> dict[str, Any] | None:
         )
         if there != here
     ]
-    if not told.dense:
-        other.append("it is of a compressed run; start from one trained with --dense")
     if other:
         raise CheckpointError(f"{path}: cannot be started from ({'; '.join(other)})")
-    weights: dict[str, Any] = state["model"]
-    return weights
+    model, handle = build_model(replace(told, start=""), facts)
+    restore(path, state, model, None)
+    for layer in handle.layers if handle else ():
+        # In eval mode, so that the weights are those of the file.
+        layer.module.eval()
+        parametrize.remove_parametrizations(layer.module, "weight", leave_parametrized=True)
+    return model.state_dict()
 
 
 def build_teacher(config: TrainConfig, facts: DataFacts, weights: dict[str, Any]) -> nn.Module:
