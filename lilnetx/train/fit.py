@@ -56,6 +56,6 @@ def decorrelating_rotation(weights: Sequence[Tensor], length: int) -> Tensor:
         row, tap = divmod(int(free.argmax()), length)
         order[tap] = row
         free[row], free[:, tap] = -1, -1
-    matched = directions[order]
+    matched: Tensor = directions[order]
     matched *= torch.where(matched.diagonal() < 0, -1.0, 1.0)[:, None]
     return matched.float()

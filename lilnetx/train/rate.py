@@ -105,7 +105,8 @@ def slice_norms(
     norms = torch.linalg.vector_norm(rows, ord=order, dim=-1)
     if concave:
         norms = torch.log2(1 + norms)
-    return (norms if weights is None else norms * weights).sum()
+    summed: Tensor = (norms if weights is None else norms * weights).sum()
+    return summed
 
 
 class _EuclideanNorms(torch.autograd.Function):
@@ -121,7 +122,8 @@ class _EuclideanNorms(torch.autograd.Function):
         if weights is not None:
             slope *= weights
         ctx.save_for_backward(rows, slope)
-        return (norms if weights is None else norms * weights).sum()
+        total: Tensor = (norms if weights is None else norms * weights).sum()
+        return total
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
