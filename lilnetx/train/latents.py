@@ -28,40 +28,33 @@ _INT16 = 2**15 - 1
 _START_BITS = 12
 
 
-class _RoundStraightThrough(torch.autograd.Function):
-    """Rounds; the gradient passes as if nothing had happened."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return torch.round(x)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        return grads[0]
-
-
-def round_straight_through(x: Tensor) -> Tensor:
-    """``round(x)`` (ties to even) with an identity gradient."""
-    rounded: Tensor = _RoundStraightThrough.apply(x)  # type: ignore[no-untyped-call]
-    return rounded
-
-
 class _RoundAndDecode(torch.autograd.Function):
-    """``round(phi) @ grid``, the rounding's gradient being the identity; one node of the graph."""
+    """``round(latents / unit) @ grid``, roundings with an identity gradient: one node of the graph.
+
+    The grid is the decoder's matrix rounded to multiples of ``2**-exponent`` within int16.
+    """
 
     @staticmethod
-    def forward(ctx: Any, phi: Tensor, grid: Tensor, exact: bool) -> Tensor:
-        rounded = torch.round(phi)
-        ctx.save_for_backward(rounded, grid)
+    def forward(
+        ctx: Any, latents: Tensor, matrix: Tensor, unit: float, exponent: int, exact: bool
+    ) -> Tensor:
+        rounded = torch.round(latents / unit)
+        scaled = matrix * 2.0**exponent
+        # A power of two changes no digit: the values are those of the integer product.
+        grid = torch.round(scaled).clamp_(-_INT16, _INT16) * 2.0**-exponent
+        ctx.unit = unit
+        ctx.save_for_backward(rounded, grid, scaled.abs() <= _INT16)
         if exact:
-            return (rounded.double() @ grid.double()).to(phi.dtype)
+            return (rounded.double() @ grid.double()).to(latents.dtype)
         return rounded @ grid
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
-        rounded, grid = ctx.saved_tensors
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        rounded, grid, inside = ctx.saved_tensors
+        by_latents = grads[0] @ (grid.T / ctx.unit)
         slices = grads[0].reshape(-1, grid.shape[1])
-        return grads[0] @ grid.T, rounded.reshape(-1, grid.shape[0]).T @ slices, None
+        by_matrix = (rounded.reshape(-1, grid.shape[0]).T @ slices) * inside
+        return by_latents, by_matrix, None, None, None
 
 
 class LatentDecoder(nn.Module):
@@ -86,19 +79,18 @@ class LatentDecoder(nn.Module):
 
     def integers(self) -> Tensor:
         """The entries as int32 multiples of ``2**-exponent``, within int16."""
-        return self._on_grid().detach().to(torch.int32)
+        scaled = self.matrix.detach() * 2.0**self.exponent
+        return torch.round(scaled).clamp_(-_INT16, _INT16).to(torch.int32)
 
-    def _on_grid(self) -> Tensor:
-        return round_straight_through(self.matrix * 2.0**self.exponent).clamp(-_INT16, _INT16)
+    def forward(self, latents: Tensor, *, unit: float, exact: bool) -> Tensor:
+        """Rounds latents ``(..., n)``, given times ``unit``, and decodes them.
 
-    def forward(self, phi: Tensor, *, exact: bool) -> Tensor:
-        """Rounds latents ``(..., n)`` and decodes them; ``exact`` sums in float64, as the reader.
-
-        In float32 the product is exact too while sums stay below ``2**24``, which is nearly always.
+        ``exact`` sums in float64, as the file's reader does. In float32 the product is exact too
+        while sums stay below ``2**24``, which is nearly always.
         """
-        # A power of two changes no digit: the values are those of the integer product.
-        grid = self._on_grid() * 2.0**-self.exponent
-        decoded: Tensor = _RoundAndDecode.apply(phi, grid, exact)  # type: ignore[no-untyped-call]
+        decoded: Tensor = _RoundAndDecode.apply(  # type: ignore[no-untyped-call]
+            latents, self.matrix, unit, self.exponent, exact
+        )
         return decoded
 
     def get_extra_state(self) -> dict[str, Any]:
@@ -152,7 +144,10 @@ class LatentParametrization(nn.Module):
         """The weight that the layer uses, shape ``weight_shape``."""
         # Reduced precision would break the exactness of the integer product.
         with torch.autocast(original.device.type, enabled=False):
-            slices = self.decoder(self.latents(original.float()), exact=not self.training)
+            latents = original.float()
+            if self.kept is not None:
+                latents = latents * self.kept
+            slices = self.decoder(latents, unit=self.unit, exact=not self.training)
         return unslice(slices, self.weight_shape)
 
     def right_inverse(self, weight: Tensor) -> Tensor:

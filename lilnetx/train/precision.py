@@ -12,7 +12,9 @@ def channels_last(images: Tensor) -> Tensor:
     ``contiguous(memory_format=torch.channels_last)`` leaves the strides of a one-channel image as
     they are; the first convolution then answers channels first, and so do all others after it.
     """
-    return images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    count, channels, height, width = images.shape
+    out = images.new_empty(count, height, width, channels).permute(0, 3, 1, 2)
+    return out.copy_(images)
 
 
 def keep_strided_depthwise_float32(model: nn.Module) -> None:
