@@ -50,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     from lilnetx.format import inspect_lnx
     from lilnetx.packing import pack
     from lilnetx.train.checkpoint import load_checkpoint, restore
-    from lilnetx.train.loop import CHECKPOINT, build_model
+    from lilnetx.train.loop import CHECKPOINT
+    from lilnetx.train.start import build_model
 
     path = args.checkpoint / CHECKPOINT if args.checkpoint.is_dir() else args.checkpoint
     require_other_file(path, args.output)

@@ -14,7 +14,7 @@ from lilnetx.cli.main import main  # noqa: E402
 from lilnetx.data import load, normalise  # noqa: E402
 from lilnetx.format import read_lnx  # noqa: E402
 from lilnetx.train.checkpoint import load_checkpoint, restore  # noqa: E402
-from lilnetx.train.loop import build_model  # noqa: E402
+from lilnetx.train.start import build_model  # noqa: E402
 
 SETTINGS = ["--epochs", "2", "--width", "4", "--validation", "60", "--batch-size", "30"]
 
