@@ -30,7 +30,7 @@ from lilnetx.train.checkpoint import load_checkpoint, restore
 from lilnetx.train.loop import CHECKPOINT
 from lilnetx.train.start import build_model
 
-RESULTS = Path(__file__).resolve().parent.parent / "results"
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "training"
 
 
 def measure(run: Path, limit: float, calibration: int) -> dict[str, Any]:
