@@ -25,13 +25,9 @@ from lilnetx.runtime.arena import place
 from lilnetx.runtime.fuse import ACTIVATIONS, FusedNode, fuse, takes_activation
 from lilnetx.runtime.layout import Image, PlaneLayout, plane_layouts
 from lilnetx.runtime.packed import computed_density, pack_graph
-<<<<<<< HEAD
-from lilnetx.runtime.registry import Choice, Problem, choose_kernel
-from lilnetx.runtime.value_steps import VALUE_STEPS
-=======
 from lilnetx.runtime.problem import Choice, Problem
 from lilnetx.runtime.registry import choose_kernel
->>>>>>> 9f0368e
+from lilnetx.runtime.value_steps import VALUE_STEPS
 
 # Share of weights below which gathering their inputs beats streaming all of them, zeros too.
 _SPARSE_LINEAR = 0.3
