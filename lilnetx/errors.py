@@ -85,7 +85,7 @@ class DeviceError(LilnetxError):
 
 
 class BuiltWithoutCudaError(DeviceError):
-    """This build of lilnetx, or of torch, holds nothing that runs on a GPU."""
+    """The build of lilnetx, or of torch, holds nothing that runs on a GPU."""
 
 
 class NoDeviceError(DeviceError):
