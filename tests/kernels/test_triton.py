@@ -31,7 +31,7 @@ def run_python(*arguments, interpret, cache="unused"):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=3600 if os.environ.get("LILNETX_ALL_KERNEL_CASES") == "1" else 500,
+        timeout=3600,
         check=False,
     )
 
