@@ -209,8 +209,8 @@ def _layer(
                 dilation=dilation,
             )
             found = _layers[values] = (state, layer)
-        layer: SparseConv = found[1]
-        return layer
+        known: SparseConv = found[1]
+        return known
 
 
 def _version(tensor: Tensor) -> int:
