@@ -1,4 +1,4 @@
-"""The GRPH section: operators, names, connections, and what each weight is like."""
+"""The content of the GRPH section: operators, names, connections, and what each weight is like."""
 
 from __future__ import annotations
 
@@ -35,9 +35,11 @@ from lilnetx.graph.weights import is_pointwise, weight_shape
 _KIND_NONE, _KIND_LATENT, _KIND_DENSE = range(3)
 _SCALE, _BIAS = 0x40, 0x80
 
+_DECODED = "decoded GRPH"  # Where messages count bytes from.
+
 
 def encode_graph(graph: Graph) -> tuple[bytes, dict[str, WeightInfo]]:
-    """The section's bytes and the weights' descriptions; the graph must have been checked."""
+    """The content's bytes and the weights' descriptions; the graph must have been checked."""
     sink = Sink()
     decoders = list(graph.decoders)
     sink.varint(len(decoders))
@@ -82,7 +84,6 @@ class _Totals:
     """Elements declared so far, in exact integers, each below its cap."""
 
     path: str
-    offset: int
     sums: dict[str, int] = field(default_factory=dict)
 
     def add(self, what: str, count: int, cap: int) -> None:
@@ -91,17 +92,17 @@ class _Totals:
             raise layout.defect(
                 LimitExceededError,
                 self.path,
-                "GRPH",
-                self.offset,
+                _DECODED,
+                0,
                 expected=f"at most {cap} {what}",
                 found=self.sums[what],
                 remedy="nothing was allocated; the file is damaged or made for other limits",
             )
 
 
-def decode_graph(data: bytes | memoryview, path: str, offset: int, *, synthetic: bool) -> Skeleton:
-    """Reads and checks the section; allocates nothing that depends on declared sizes."""
-    cursor = Cursor(data, path, "GRPH", offset)
+def decode_graph(data: bytes | memoryview, path: str, *, synthetic: bool) -> Skeleton:
+    """Reads and checks the content; allocates nothing that depends on declared sizes."""
+    cursor = Cursor(data, path, _DECODED, 0)
     decoders = _decode_decoders(cursor)
     input_name, _ = cursor.text("input name", layout.MAX_NAME_BYTES)
     rank = cursor.varint("input rank", 3, least=1)
@@ -115,7 +116,7 @@ def decode_graph(data: bytes | memoryview, path: str, offset: int, *, synthetic:
     nodes: list[Node] = []
     infos: dict[str, WeightInfo] = {}
     last_name: dict[int, bytes] = {}
-    totals = _Totals(path, offset)
+    totals = _Totals(path)
     for index in range(1, cursor.varint("node count", layout.MAX_NODES) + 1):
         head = cursor.u8()
         code, kind = head & 0x0F, head >> 4 & 3

@@ -15,6 +15,7 @@ from lilnetx.format.graph_bytes import decode_graph, encode_graph
 from lilnetx.format.latents import encode_latents
 from lilnetx.format.op_bytes import INPUT_COUNTS
 from lilnetx.format.side import encode_matrices, encode_side, side_vectors
+from lilnetx.format.text import encode_text
 from lilnetx.format.weight_info import filters
 from lilnetx.graph.ir import Conv2d, DenseWeight, Graph, LatentWeight, Linear, Node
 from lilnetx.graph.weights import latent_shape, weight_shape
@@ -46,7 +47,7 @@ def encode_lnx(graph: Graph) -> bytes:
     _check(graph)
     grph, infos = encode_graph(graph)
     try:
-        skeleton = decode_graph(grph, "graph", 0, synthetic=graph.synthetic)
+        skeleton = decode_graph(grph, "graph", synthetic=graph.synthetic)
     except LnxFormatError as error:
         raise GraphError(f"the network cannot be stored: {error}") from error
     if skeleton.weights != infos:
@@ -56,7 +57,12 @@ def encode_lnx(graph: Graph) -> bytes:
     latent = [weight for weight in weights if isinstance(weight, LatentWeight)]
     dense = [weight for weight in weights if isinstance(weight, DenseWeight)]
     vectors = side_vectors(graph.nodes)
-    sections = {b"GRPH": grph}
+    if len(grph) > layout.MAX_GRAPH_BYTES:
+        raise GraphError(
+            f"the network cannot be stored: its description takes {len(grph)} bytes, above "
+            f"{layout.MAX_GRAPH_BYTES}; give its layers shorter names"
+        )
+    sections = {b"GRPH": encode_text(grph)}
     if graph.decoders:
         sections[b"DECO"] = encode_matrices([d.matrix for d in graph.decoders.values()])
     if vectors:
@@ -69,7 +75,7 @@ def encode_lnx(graph: Graph) -> bytes:
     if dense:
         sections[b"RAWF"] = b"".join(weight.values.astype("<f4").tobytes() for weight in dense)
     if graph.meta:
-        sections[b"META"] = _encode_meta(graph)
+        sections[b"META"] = encode_text(_encode_meta(graph))
     data = build_container(sections, synthetic=graph.synthetic)
     if len(data) > layout.MAX_FILE_BYTES:
         raise GraphError(f"the file would have {len(data)} bytes, above {layout.MAX_FILE_BYTES}")
