@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -28,6 +29,8 @@ _TORCH_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": functional.silu,
     "hardsigmoid": functional.hardsigmoid,
     "sigmoid": torch.sigmoid,
+    "gelu": functional.gelu,
+    "gelutanh": partial(functional.gelu, approximate="tanh"),
 }
 
 

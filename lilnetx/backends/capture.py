@@ -24,40 +24,42 @@ class CapturedNetwork:
         cuda: ``torch.cuda``, or what stands for it in tests.
     """
 
-    def __init__(self, run: Callable[[Tensor], Outputs], cuda: Any = torch.cuda) -> None:
+    def __init__(self, run: Callable[..., Outputs], cuda: Any = torch.cuda) -> None:
         self._run = run
         self._cuda = cuda
-        self._graphs: dict[torch.Size, tuple[Any, Tensor, Outputs]] = {}
+        self._graphs: dict[tuple[torch.Size, ...], tuple[Any, Outputs, Outputs]] = {}
 
-    def __call__(self, x: Tensor) -> Outputs:
-        """The outputs for an input, in memory that the next call with its shape overwrites.
+    def __call__(self, *inputs: Tensor) -> Outputs:
+        """The outputs for inputs, in memory that the next call with these shapes overwrites.
 
         Args:
-            x: On the GPU.
+            inputs: On the GPU.
         """
-        found = self._graphs.pop(x.shape, None)
+        shapes = tuple(x.shape for x in inputs)
+        found = self._graphs.pop(shapes, None)
         if found is None:
             while len(self._graphs) >= KEPT_GRAPHS:
                 del self._graphs[next(iter(self._graphs))]
-            found = self._record(x)
-        self._graphs[x.shape] = found
+            found = self._record(inputs)
+        self._graphs[shapes] = found
         graph, held, outputs = found
-        held.copy_(x)
+        for place, x in zip(held, inputs, strict=True):
+            place.copy_(x)
         graph.replay()
         return outputs
 
-    def _record(self, x: Tensor) -> tuple[Any, Tensor, Outputs]:
-        held = x.clone()
+    def _record(self, inputs: Outputs) -> tuple[Any, Outputs, Outputs]:
+        held = tuple(x.clone() for x in inputs)
         # Recording wants a stream other than the default one, and everything done that waits.
         stream = self._cuda.Stream()
         stream.wait_stream(self._cuda.current_stream())
         with self._cuda.stream(stream):
             for _ in range(_WARM_UP_RUNS):
-                self._run(held)
+                self._run(*held)
         self._cuda.current_stream().wait_stream(stream)
         graph = self._cuda.CUDAGraph()
         with self._cuda.graph(graph):
-            outputs = self._run(held)
+            outputs = self._run(*held)
         return graph, held, outputs
 
 

@@ -40,6 +40,9 @@ Maker = Callable[[Conv2d, PackedSlices, "Tensor | None", torch.device], Convolut
 class TritonConvolution:
     """By Triton's kernels, or torch's dense convolution where the plan finds that faster."""
 
+    # What may be planned.
+    forms = ("gathered", "union", "dense")
+
     def __init__(
         self, op: Conv2d, slices: PackedSlices, bias: Tensor | None, device: torch.device
     ) -> None:
@@ -62,19 +65,23 @@ class TritonConvolution:
             stride=op.stride,
             padding=op.padding,
             dilation=op.dilation,
+            forms=self.forms,
         )
 
     def __call__(self, x: Tensor, residual: Tensor | None, activation: str) -> Tensor:
+        """See :class:`Convolution`."""
         result: Tensor = self._layer(x, residual, activation)
         return result
 
     def describe(self, x: Tensor, residual: bool) -> tuple[str, str]:
+        """See :class:`Convolution`."""
         plan = self._layer.plan(x, residual=residual)
         form = {"gathered": "gconv", "union": "uconv", "dense": "conv"}[plan.chosen.form]
         owner = "torch" if plan.chosen.form == "dense" else "triton"
         return f"{form}__{owner}", plan.reason
 
     def tune(self, x: Tensor, residual: Tensor | None, activation: str) -> None:
+        """See :class:`Convolution`."""
         from triton.testing import do_bench
 
         self._layer.tune(x, do_bench, residual=residual, activation=activation)

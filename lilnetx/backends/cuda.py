@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from lilnetx import _core
 from lilnetx.graph.ir import Conv2d
 from lilnetx.graph.shapes import conv_output
 from lilnetx.runtime.packed import PackedSlices
 
+_core: Any = importlib.import_module("lilnetx._core")
 # How form (b) multiplies, by the activations' dtype; float32 keeps its accuracy.
 _PRECISIONS = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
 # Filters and channels of a block of form (b) (lnx/filter_blocks.h).
@@ -72,17 +75,20 @@ class CudaConvolution:
         self._chosen: dict[object, tuple[str, str]] = {}
 
     def __call__(self, x: Tensor, residual: Tensor | None, activation: str) -> Tensor:
+        """See :class:`~.convolutions.Convolution`."""
         x = x.contiguous()
         form, _ = self.describe(x, residual is not None)
         return self._run(form.partition("__")[0], x, residual, activation)
 
     def describe(self, x: Tensor, residual: bool) -> tuple[str, str]:
+        """See :class:`~.convolutions.Convolution`."""
         key = (x.shape, x.dtype, residual)
         if key not in self._chosen:
             self._chosen[key] = self._choose(x, residual)
         return self._chosen[key]
 
     def tune(self, x: Tensor, residual: Tensor | None, activation: str) -> None:
+        """See :class:`~.convolutions.Convolution`."""
         from triton.testing import do_bench
 
         x = x.contiguous()
@@ -135,7 +141,7 @@ class CudaConvolution:
 
     def _fits(self, x: Tensor) -> bool:
         conv = self._describe_call(x, x, None, "none")
-        return _core.cuda_blocks_fit(conv, _PRECISIONS[x.dtype])
+        return bool(_core.cuda_blocks_fit(conv, _PRECISIONS[x.dtype]))
 
     def _run(self, form: str, x: Tensor, residual: Tensor | None, activation: str) -> Tensor:
         op = self._op
@@ -175,7 +181,7 @@ class CudaConvolution:
 
     def _describe_call(
         self, x: Tensor, out: Tensor, residual: Tensor | None, activation: str
-    ) -> _core.CudaConv:
+    ) -> Any:
         op = self._op
         n, c, h, w = x.shape
         return _core.CudaConv(
@@ -229,7 +235,7 @@ class CudaConvolution:
         return blocks
 
 
-def _to(array: np.ndarray, device: torch.device) -> Tensor:
+def _to(array: NDArray[np.generic], device: torch.device) -> Tensor:
     """A copy on the device; unsigned integers keep their bits."""
     return torch.from_numpy(array.view(np.int32).copy()).to(device)
 

@@ -61,8 +61,8 @@ def open_device(name: str) -> torch.device:
         )
     if not torch.cuda.is_available():
         raise NoDeviceError(
-            f"device={name!r}: no GPU can be used; check with nvidia-smi that there is one and that "
-            "its driver works, or use device='cpu'"
+            f"device={name!r}: no GPU can be used; check with nvidia-smi that there is one and "
+            "that its driver works, or use device='cpu'"
         )
     found = torch.cuda.get_device_capability()
     if torch.version.hip is None and found < OLDEST:
@@ -76,7 +76,9 @@ def open_device(name: str) -> torch.device:
 
 def _require_extension() -> None:
     """Whether the extension's CUDA kernels can run, as they themselves see it."""
-    status, detail = _core.cuda_status()
+    # An extension that knows nothing of CUDA was built without it.
+    unknown = ("not built", "this build of lilnetx has no CUDA kernels")
+    status, detail = getattr(_core, "cuda_status", lambda: unknown)()
     text = f"device='cuda': {detail}"
     if status == "not built":
         raise BuiltWithoutCudaError(text)

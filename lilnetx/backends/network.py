@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import Tensor
 
 from lilnetx import _core
 from lilnetx.backends.convolutions import Convolution, Maker
 from lilnetx.backends.plan import DeviceStep
-from lilnetx.graph.ir import Add, Conv2d, Graph, Linear, Node, Shape
+from lilnetx.graph.ir import Conv2d, DenseWeight, Graph, Node, Shape, Weighted
 from lilnetx.graph.shapes import infer_shapes
 from lilnetx.graph.to_torch import to_torch
-from lilnetx.runtime.fuse import FusedNode, fuse
-from lilnetx.runtime.packed import computed_density, unpack_slices
+from lilnetx.graph.weights import unslice
+from lilnetx.runtime.fuse import ACTIVATIONS, FusedNode, fuse
+from lilnetx.runtime.packed import PackedSlices, computed_density, unpack_slices
 
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "none": lambda x: x,
-    "relu": torch.relu,
-    "relu6": nn.functional.relu6,
-    "hardswish": nn.functional.hardswish,
-    "silu": nn.functional.silu,
-    "hardsigmoid": nn.functional.hardsigmoid,
-    "sigmoid": torch.sigmoid,
-}
+Inputs = tuple[Tensor, ...]
+
+# The operator of each fused activation.
+_ACTIVATION_OPS = {name: op for op, name in ACTIVATIONS.items()}
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class DeviceNetwork:
     """Runs a graph's steps on device tensors.
 
     Args:
-        graph: The network. Of its weights only the shapes count, but for linear layers.
+        graph: The network. Of its weights only the shapes count.
         weights: Packed weight of each weighted node, by name.
         make: Makes the convolutions.
         device: Where.
@@ -59,7 +57,6 @@ class DeviceNetwork:
 
     Raises:
         GraphError: The graph contradicts itself.
-        UnsupportedOperatorError: torch has no form of an operator.
     """
 
     def __init__(
@@ -75,7 +72,8 @@ class DeviceNetwork:
         self._device = device
         self._dtype = dtype
         self._steps: list[_Step] = []
-        steps = fuse(graph)
+        # A constant reads nothing; the network's input tells it the batch.
+        steps = [s if s.inputs else replace(s, inputs=(graph.input_name,)) for s in fuse(graph)]
         last: dict[str, int] = {}
         for i, step in enumerate(steps):
             for name in _reads(step):
@@ -94,83 +92,100 @@ class DeviceNetwork:
     ) -> _Step:
         node, op = step.node, step.node.op
         density = None
-        if isinstance(op, Conv2d | Linear):
+        if isinstance(op, Weighted):
             density = computed_density(weights[node.name], node.scale)
         if isinstance(op, Conv2d):
             slices = unpack_slices(weights[node.name], node.scale)
             bias = None if node.bias is None else torch.from_numpy(node.bias).to(self._device)
             convolution = make(op, slices, bias, self._device)
             return _Step(step, convolution, None, dead, density)
-        activation = _ACTIVATIONS[step.activation]
-        if isinstance(op, Add):
-            return _Step(step, None, lambda a, b: activation(a + b), dead, None)
-        module = self._module(node)
-        # An activation that stands alone is its own node, and its name the step's activation.
-        alone = not isinstance(op, Linear)
-        call = module if alone else (lambda x: activation(module(x)))
-        return _Step(step, None, call, dead, density)
+        nodes = [node]
+        if isinstance(op, Weighted):
+            # The graph's own weight may be older than the packed one.
+            dense = DenseWeight(_dense(unpack_slices(weights[node.name], node.scale), op))
+            nodes = [replace(node, weight=dense, scale=None)]
+        if step.absorbed:
+            last = _ACTIVATION_OPS[step.activation]()
+            nodes.append(Node(step.output, last, (node.name,)))
+        return _Step(step, None, self._module(nodes), dead, density)
 
-    def _module(self, node: Node) -> nn.Module:
-        """One node of one input as a torch module."""
-        (source,) = node.inputs
+    def _module(self, nodes: list[Node]) -> Callable[..., Tensor]:
+        """A step as a torch module that takes the values that its first node reads, in order."""
+        names = nodes[0].inputs
+        sources = list(dict.fromkeys(names)) or [self._graph.input_name]
+        first, *more = sources
         graph = Graph(
-            source, self._shapes[source], (node,), (node.name,), self._graph.decoders
+            first,
+            self._shapes[first],
+            tuple(nodes),
+            (nodes[-1].name,),
+            more_inputs={name: self._shapes[name] for name in more},
         )
-        return to_torch(graph).to(self._device, self._dtype)
+        module = to_torch(graph).to(self._device, self._dtype)
 
-    def run(self, x: Tensor) -> tuple[Tensor, ...]:
+        def call(*values: Tensor) -> Tensor:
+            # A value that is read twice is given once.
+            given = dict(zip(names or sources, values, strict=True))
+            result: Tensor = module(*(given[name] for name in sources))
+            return result
+
+        return call
+
+    def run(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """The network's outputs.
 
         Args:
-            x: Shape ``(N, *input_shape)``, on the device, of the network's dtype.
+            inputs: Shape ``(N, *input_shape)``, on the device, of the network's dtype.
         """
-        return self._walk(x, lambda step, *_: self._compute(step, *_))
+        return self._walk(inputs, self._compute)
 
-    def _walk(self, x: Tensor, compute: Callable[..., Tensor]) -> tuple[Tensor, ...]:
-        values = {self._graph.input_name: x}
+    def _walk(self, inputs: Inputs, compute: Callable[..., Tensor]) -> tuple[Tensor, ...]:
+        values = dict(zip(self._graph.inputs, inputs, strict=True))
         with torch.no_grad():
             for step in self._steps:
                 fused = step.fused
                 residual = None if fused.residual is None else values[fused.residual]
-                inputs = [values[name] for name in fused.inputs]
+                inputs = tuple(values[name] for name in fused.inputs)
                 values[fused.output] = compute(step, inputs, residual)
                 for name in step.dead:
                     del values[name]
         return tuple(values[name] for name in self._graph.outputs)
 
-    def _compute(self, step: _Step, inputs: list[Tensor], residual: Tensor | None) -> Tensor:
+    def _compute(self, step: _Step, inputs: Inputs, residual: Tensor | None) -> Tensor:
         if step.convolution is not None:
             return step.convolution(inputs[0], residual, step.fused.activation)
         assert step.call is not None
         return step.call(*inputs)
 
-    def tune(self, x: Tensor) -> None:
-        """Chooses the kernels of all convolutions by measuring, for inputs like ``x``."""
+    def tune(self, *inputs: Tensor) -> None:
+        """Chooses the kernels of all convolutions by measuring, for inputs like these."""
 
-        def compute(step: _Step, inputs: list[Tensor], residual: Tensor | None) -> Tensor:
+        def compute(step: _Step, read: Inputs, residual: Tensor | None) -> Tensor:
             if step.convolution is not None:
-                step.convolution.tune(inputs[0], residual, step.fused.activation)
-            return self._compute(step, inputs, residual)
+                step.convolution.tune(read[0], residual, step.fused.activation)
+            return self._compute(step, read, residual)
 
-        self._walk(x, compute)
+        self._walk(inputs, compute)
 
-    def plan(self, x: Tensor) -> tuple[DeviceStep, ...]:
-        """How inputs like ``x`` are computed; runs the network once."""
+    def plan(self, *inputs: Tensor) -> tuple[DeviceStep, ...]:
+        """How inputs like these are computed; runs the network once."""
         steps: list[DeviceStep] = []
 
-        def compute(step: _Step, inputs: list[Tensor], residual: Tensor | None) -> Tensor:
-            result = self._compute(step, inputs, residual)
-            steps.append(self._describe(step, inputs[0], residual is not None))
+        def compute(step: _Step, read: Inputs, residual: Tensor | None) -> Tensor:
+            result = self._compute(step, read, residual)
+            steps.append(self._describe(step, read[0], residual is not None))
             return result
 
-        self._walk(x, compute)
+        self._walk(inputs, compute)
         return tuple(steps)
 
-    def profile(self, x: Tensor, repeats: int, mark: Callable[[], object]) -> list[list[object]]:
+    def profile(
+        self, inputs: Inputs, repeats: int, mark: Callable[[], object]
+    ) -> list[list[object]]:
         """Marks before the first step and after each one.
 
         Args:
-            x: As for :meth:`run`.
+            inputs: As for :meth:`run`.
             repeats: Runs.
             mark: Gives a point in time.
 
@@ -179,14 +194,14 @@ class DeviceNetwork:
         """
         runs: list[list[object]] = []
 
-        def compute(step: _Step, inputs: list[Tensor], residual: Tensor | None) -> Tensor:
-            result = self._compute(step, inputs, residual)
+        def compute(step: _Step, read: Inputs, residual: Tensor | None) -> Tensor:
+            result = self._compute(step, read, residual)
             runs[-1].append(mark())
             return result
 
         for _ in range(repeats):
             runs.append([mark()])
-            self._walk(x, compute)
+            self._walk(inputs, compute)
         return runs
 
     def _describe(self, step: _Step, x: Tensor, residual: bool) -> DeviceStep:
@@ -194,7 +209,7 @@ class DeviceNetwork:
         kernel, reason = f"{type(fused.node.op).__name__.lower()}__torch", "by torch"
         if step.convolution is not None:
             kernel, reason = step.convolution.describe(x, residual)
-        shapes = (self._shapes[fused.inputs[0]], self._shapes[fused.output])
+        shapes = [self._shapes[name] for name in (*fused.inputs[:1], fused.output)]
         return DeviceStep(
             fused.node.name,
             type(fused.node.op).__name__,
@@ -203,6 +218,16 @@ class DeviceNetwork:
             step.density,
             reason,
         )
+
+
+def _dense(slices: PackedSlices, op: Weighted) -> NDArray[np.float32]:
+    """The dense weight of packed slices, as :func:`lilnetx.graph.weights.dense_weight` gives it."""
+    shape = slices.shape
+    values = np.zeros((shape.filters, shape.slices, shape.length), np.float32)
+    row = np.repeat(np.arange(shape.filters), np.diff(slices.filter_ptr))
+    within = slices.channel % (shape.channels // shape.groups)
+    values[row, within // shape.channels_per_slice] = slices.values
+    return unslice(values, op)
 
 
 def _reads(step: FusedNode) -> tuple[str, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +21,7 @@ from lilnetx.backends.network import DeviceNetwork
 from lilnetx.backends.plan import DevicePlan
 from lilnetx.errors import InputError
 from lilnetx.graph.dead_channels import remove_dead_channels
-from lilnetx.graph.ir import Graph
+from lilnetx.graph.ir import Graph, Shape
 from lilnetx.graph.shapes import infer_shapes
 from lilnetx.runtime.packed import pack_graph
 from lilnetx.runtime.session import ProfileRow, Session
@@ -75,8 +77,9 @@ class DeviceSession(Session):
             graph = read_lnx(Path(source))
         self._graph = graph
         shapes = infer_shapes(graph)
-        self._input_shape = tuple(graph.input_shape)
-        self._output_shapes = tuple(shapes[name] for name in graph.outputs)
+        self._inputs = graph.inputs
+        self._free_size = False  # the plan is for one size
+        self._shapes_out = tuple(shapes[name] for name in graph.outputs)
         live, weights, _ = remove_dead_channels(graph, shapes, pack_graph(graph))
         self._weight_bytes = sum(weight.nbytes for weight in weights.values())
         self._device_network = DeviceNetwork(
@@ -85,7 +88,7 @@ class DeviceSession(Session):
         on_gpu = self._torch_device.type == "cuda"
         run = self._device_network.run
         self._call = CapturedNetwork(run) if on_gpu else run
-        self._tuned: set[torch.Size] = set()
+        self._tuned: set[tuple[torch.Size, ...]] = set()
 
     @property
     def graph(self) -> Graph:
@@ -98,17 +101,18 @@ class DeviceSession(Session):
         """How a single image is computed."""
         return self.plan_for(1)
 
-    def plan_for(self, batch: int) -> DevicePlan:
+    def plan_for(self, batch: int) -> DevicePlan:  # type: ignore[override]  # as above
         """How a batch is computed; runs it once.
 
         Args:
             batch: Images of a call.
         """
-        x = torch.zeros(
-            (batch, *self.input_shape), dtype=self._dtype, device=self._torch_device
-        )
-        self._ready(x)
-        return DevicePlan(self._device, self._device_network.plan(x), batch)
+        inputs = [
+            torch.zeros((batch, *shape), dtype=self._dtype, device=self._torch_device)
+            for shape in self._inputs.values()
+        ]
+        self._ready(inputs)
+        return DevicePlan(self._device, self._device_network.plan(*inputs), batch)
 
     @property
     def isa(self) -> str:
@@ -123,14 +127,9 @@ class DeviceSession(Session):
         return 1
 
     @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of one input image, without the batch."""
-        return self._input_shape
-
-    @property
-    def output_shapes(self) -> tuple[tuple[int, ...], ...]:
+    def output_shapes(self) -> tuple[Shape, ...]:
         """Shape of each output, without the batch."""
-        return self._output_shapes
+        return self._shapes_out
 
     @property
     def weight_bytes(self) -> int:
@@ -144,74 +143,80 @@ class DeviceSession(Session):
             return 0
         return int(torch.cuda.memory_reserved(self._torch_device))
 
-    def run(self, x: Array) -> Array | tuple[Array, ...]:
+    def run(self, *inputs: Array | Mapping[str, Array]) -> Array | tuple[Array, ...]:
         """Runs the network.
 
         Args:
-            x: float32, shape ``(N, *input_shape)``, N >= 0, in the CPU's memory.
+            inputs: float32, shape ``(N, *input_shape)``, N >= 0, one array for each input of the
+                network, or one mapping by name, in the CPU's memory.
 
         Returns:
             float32, shape ``(N, *output_shape)``; a tuple of them when there are several outputs.
 
         Raises:
-            InputError: ``x`` has another shape or dtype.
+            InputError: An input is missing or has another shape or dtype.
         """
-        tensor = torch.from_numpy(self._checked(x)).to(self._torch_device, self._dtype)
-        results = tuple(y.float().cpu().numpy() for y in self.run_on_device(tensor))
+        outputs = self.run_on_device(*self._moved(inputs))
+        results = tuple(y.float().cpu().numpy() for y in outputs)
         return results[0] if len(results) == 1 else results
 
-    def run_on_device(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Runs the network on a tensor of the device and of the session's dtype.
+    def run_on_device(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Runs the network on tensors of the device and of the session's dtype.
 
-        The results lie in memory that the next run with this shape overwrites, and may not be ready
-        until the current stream is.
+        The results lie in memory that the next run with these shapes overwrites, and may not be
+        ready until the current stream is.
         """
-        if len(x) == 0:
-            return tuple(x.new_empty((0, *shape)) for shape in self._output_shapes)
-        self._ready(x)
-        return self._call(x)
+        if len(inputs[0]) == 0:
+            return tuple(inputs[0].new_empty((0, *shape)) for shape in self._shapes_out)
+        self._ready(inputs)
+        return self._call(*inputs)
 
-    def profile(self, x: Array, repeats: int = 20) -> list[ProfileRow]:
+    def profile(self, *inputs: Array | Mapping[str, Array], repeats: int = 20) -> list[ProfileRow]:
         """Times every step, started one by one: short ones show the time to start them.
 
         Args:
-            x: Input as for :meth:`run`, at least one image.
+            inputs: As for :meth:`run`, at least one image.
             repeats: Runs to take the median of; one more goes before them.
 
         Returns:
             One row for each step of :meth:`plan_for` this batch.
         """
-        x = self._checked(x)
-        if len(x) == 0 or repeats < 1:
+        tensors = self._moved(inputs)
+        if len(tensors[0]) == 0 or repeats < 1:
             raise InputError("a profile needs at least one image and one repeat")
-        tensor = torch.from_numpy(x).to(self._torch_device, self._dtype)
-        steps = self.plan_for(len(x)).steps
-        marks = self._device_network.profile(tensor, repeats + 1, self._mark)[1:]
+        steps = self.plan_for(len(tensors[0])).steps
+        marks = self._device_network.profile(tensors, repeats + 1, self._mark)[1:]
         times = np.array([self._differences(run) for run in marks])
         return [
             ProfileRow(step.name, step.kernel, step.shape, step.density, float(ms))
             for step, ms in zip(steps, np.median(times, axis=0), strict=True)
         ]
 
-    def _ready(self, x: torch.Tensor) -> None:
-        """Measures kernels for inputs like this one, where that was asked for."""
-        if self._tune_device and x.shape not in self._tuned:
-            self._tuned.add(x.shape)
-            self._device_network.tune(x)
+    def _moved(self, inputs: tuple[Array | Mapping[str, Array], ...]) -> tuple[torch.Tensor, ...]:
+        return tuple(
+            torch.from_numpy(x).to(self._torch_device, self._dtype) for x in self._checked(inputs)
+        )
+
+    def _ready(self, inputs: Sequence[torch.Tensor]) -> None:
+        """Measures kernels for inputs like these, where that was asked for."""
+        shapes = tuple(x.shape for x in inputs)
+        if self._tune_device and shapes not in self._tuned:
+            self._tuned.add(shapes)
+            self._device_network.tune(*inputs)
 
     def _mark(self) -> Any:
         if self._torch_device.type == "cpu":
             return time.perf_counter() * 1e3
-        event = torch.cuda.Event(enable_timing=True)
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record()
         return event
 
     def _differences(self, marks: list[Any]) -> list[float]:
         """Milliseconds between marks."""
         if self._torch_device.type == "cpu":
-            return [b - a for a, b in zip(marks, marks[1:], strict=False)]
+            return [b - a for a, b in itertools.pairwise(marks)]
         marks[-1].synchronize()
-        return [a.elapsed_time(b) for a, b in zip(marks, marks[1:], strict=False)]
+        return [a.elapsed_time(b) for a, b in itertools.pairwise(marks)]
 
 
 __all__ = ["DTYPES", "DeviceSession"]

@@ -208,6 +208,10 @@ class Session:
         """How it runs; ``print(session.plan)`` shows a table."""
         return self._main.plan
 
+    def plan_for(self, batch: int) -> Plan:
+        """How a batch of so many images runs: on the CPU, as :attr:`plan` says."""
+        return self.plan
+
     @property
     def isa(self) -> str:
         """Instruction set of the kernels: ``"avx512"``, ``"avx2"``, ``"neon"``, ``"portable"``."""

@@ -10,10 +10,11 @@ import table
 import torch
 from tolerances import LAYER
 
-from lilnetx.graph.activations import ACTIVATION_FUNCTIONS
+from lilnetx.graph.ir import Node
 from lilnetx.graph.shapes import conv_output
 from lilnetx.graph.weights import dense_weight
-from lilnetx.reference.ops import conv2d
+from lilnetx.reference.images import conv2d
+from lilnetx.reference.ops import run_node
 
 KERNELS = kernels_under_test.load()
 CONFIGS = kernels_under_test.submodule("configs")
@@ -28,7 +29,8 @@ def expected_of(case, graph, x, residual):
     if residual is not None:
         y = y + residual.double().numpy()
     if case.activation != "none":
-        y = ACTIVATION_FUNCTIONS[cases.ACTIVATION_OPS[case.activation]](y)
+        op = cases.ACTIVATION_OPS[case.activation]()
+        y = run_node(graph, Node("activation", op, ("y",)), [y])
     return y
 
 
