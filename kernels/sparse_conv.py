@@ -109,6 +109,14 @@ class SparseConv:
         check_epilogue(plan.problem, x, self.bias, residual, activation)
         return self.run(plan.chosen, x, residual, activation)
 
+    def place(self, x: Tensor) -> Tensor:
+        """The input in the order that its plan reads, as a layer before might leave it."""
+        layout = self.plan(x).chosen.layout
+        if layout == "batch_last":
+            return to_batch_last(x)
+        last = layout == "channels_last"
+        return x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+
     def run(
         self, candidate: Candidate, x: Tensor, residual: Tensor | None, activation: str
     ) -> Tensor:

@@ -44,7 +44,12 @@ class TritonConvolution:
     forms = ("gathered", "union", "dense")
 
     def __init__(
-        self, op: Conv2d, slices: PackedSlices, bias: Tensor | None, device: torch.device
+        self,
+        op: Conv2d,
+        slices: PackedSlices,
+        bias: Tensor | None,
+        device: torch.device,
+        precision: str = "tf32x3",
     ) -> None:
         from lilnetx.kernels import GatheredSlices, SparseConv
 
@@ -65,6 +70,7 @@ class TritonConvolution:
             stride=op.stride,
             padding=op.padding,
             dilation=op.dilation,
+            precision=precision,
             forms=self.forms,
         )
 
@@ -79,6 +85,11 @@ class TritonConvolution:
         form = {"gathered": "gconv", "union": "uconv", "dense": "conv"}[plan.chosen.form]
         owner = "torch" if plan.chosen.form == "dense" else "triton"
         return f"{form}__{owner}", plan.reason
+
+    def place(self, x: Tensor) -> Tensor:
+        """The input in the order in memory that its kernel reads."""
+        result: Tensor = self._layer.place(x)
+        return result
 
     def tune(self, x: Tensor, residual: Tensor | None, activation: str) -> None:
         """See :class:`Convolution`."""

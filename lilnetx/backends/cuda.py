@@ -51,11 +51,19 @@ class CudaConvolution:
         slices: Its slices.
         bias: float32, shape ``(F,)``, on the device, or None.
         device: The GPU.
+        form: ``"gconv"`` for form (a), ``"uconv"`` for form (b) where it can do the layer, or None
+            for what is predicted to be faster.
     """
 
     def __init__(
-        self, op: Conv2d, slices: PackedSlices, bias: Tensor | None, device: torch.device
+        self,
+        op: Conv2d,
+        slices: PackedSlices,
+        bias: Tensor | None,
+        device: torch.device,
+        form: str | None = None,
     ) -> None:
+        self._form = form
         self._op = op
         self._slices = slices
         self._bias = bias
@@ -137,7 +145,8 @@ class CudaConvolution:
             len(self._plan[3]),
         ).total
         text = f"gconv {lists:.1f} us, uconv {blocks:.1f} us (predicted)"
-        return ("uconv__cuda" if blocks < lists else "gconv__cuda"), text
+        form = self._form or ("uconv" if blocks < lists else "gconv")
+        return f"{form}__cuda", text
 
     def _fits(self, x: Tensor) -> bool:
         conv = self._describe_call(x, x, None, "none")

@@ -64,15 +64,16 @@ def test_a_network(network, dtype, tmp_path):
     assert session.weight_bytes > 0
 
 
-def test_plan_and_profile(network):
-    session = Session(network, device="triton")
+def test_plan_and_profile():
+    graph = conv_graph(next(case for case in CASES if case.residual))
+    session = Session(graph, device="triton")
     plan = session.plan_for(1)
     convolutions = [step for step in plan.steps if step.op == "Conv2d"]
     assert {step.kernel for step in convolutions} == {"uconv__triton"}
     assert all("us" in step.reason and step.density is not None for step in convolutions)
-    assert [step.op for step in plan.steps][-3:] == ["GlobalAvgPool", "Flatten", "Linear"]
+    assert len(convolutions) == 2
     assert f"{len(plan.steps)} steps, batch 1" in str(plan)
-    x = np.zeros((1, 3, 4, 4), np.float32)
+    x = np.zeros((1, *graph.input_shape), np.float32)
     rows = session.profile(x, repeats=1)
     assert [row.name for row in rows] == [step.name for step in plan.steps]
     assert min(row.ms for row in rows) >= 0
