@@ -106,7 +106,7 @@ def test_ahead_of_time(arch, compiled, summary_line):
 def test_the_package_loads_neither_torch_nor_triton():
     code = (
         "import sys, kernels_under_test; package = kernels_under_test.load(); "
-        "names = ('plan', 'cost', 'configs', 'unions', 'devices', 'disassembly'); "
+        "names = ('plan', 'cost', 'configs', 'unions', 'devices', 'disassembly', 'names'); "
         "[kernels_under_test.submodule(name) for name in names]; "
         "assert 'gathered_conv' in package.__all__; "
         "assert not {'torch', 'triton'} & set(sys.modules)"
