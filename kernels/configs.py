@@ -116,6 +116,8 @@ def union_configs(
         and config.channels <= channels
         and config.pixels * config.filters <= most * config.threads
         and config.shared_bytes(item) <= device.shared_bytes - 1024
+        # Each thread loads at least 16 bytes of both operands.
+        and min(config.pixels, config.filters) * config.channels * item >= 16 * config.threads
     ]
     return found or [UnionConfig(MIN_DOT, MIN_DOT, max(MIN_DOT, run), 1, 2)]
 

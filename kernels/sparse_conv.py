@@ -151,7 +151,15 @@ class SparseConv:
                 precision=self.precision,
             )
         weight, bias = self._dense_of(x.dtype)
-        y = functional.conv2d(x, weight, bias, stride, padding, dilation, self.slices.groups)
+        # Torch lets cuDNN round float32 to TF32 unless told otherwise.
+        cudnn = torch.backends.cudnn
+        with cudnn.flags(
+            enabled=cudnn.enabled,
+            benchmark=cudnn.benchmark,
+            deterministic=cudnn.deterministic,
+            allow_tf32=self.precision == "tf32",
+        ):
+            y = functional.conv2d(x, weight, bias, stride, padding, dilation, self.slices.groups)
         return _TORCH_ACTIVATIONS[activation](y if residual is None else y + residual)
 
     def tune(

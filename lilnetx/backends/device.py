@@ -64,8 +64,13 @@ def open_device(name: str) -> torch.device:
             f"device={name!r}: no GPU can be used; check with nvidia-smi that there is one and "
             "that its driver works, or use device='cpu'"
         )
+    if torch.version.hip is not None:
+        raise UnsupportedArchitectureError(
+            f"device={name!r}: {torch.cuda.get_device_name()} is AMD's, on which nothing of this "
+            "has run yet; use device='cpu'"
+        )
     found = torch.cuda.get_device_capability()
-    if torch.version.hip is None and found < OLDEST:
+    if found < OLDEST:
         raise UnsupportedArchitectureError(
             f"device={name!r}: {torch.cuda.get_device_name()} has compute capability "
             f"{found[0]}.{found[1]}, the kernels need {OLDEST[0]}.{OLDEST[1]} or newer; use "

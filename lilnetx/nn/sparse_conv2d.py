@@ -18,7 +18,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 from lilnetx.graph.ir import Conv2d, DenseWeight, Graph, Node
 from lilnetx.graph.shapes import conv_output
 from lilnetx.nn.packed_slices import BUFFERS, pack_slices_of
-from lilnetx.nn.sparse_op import sparse_conv2d
+from lilnetx.nn.sparse_op import runs_on_gpu, sparse_conv2d
 from lilnetx.runtime.session import Session
 
 # Input sizes whose plans are kept at once.
@@ -49,8 +49,9 @@ class SparseConv2d(nn.Conv2d):
 
     :meth:`pack_slices` puts the slices into buffers that move with the module. From then on, where
     no gradient is asked for, ``torch.compile``, ``torch.export``, autocast and CUDA devices run the
-    operator ``lilnetx::sparse_conv2d`` on them (on a GPU they are packed at the first call, too,
-    and again when the weight is seen to have changed: not through ``.data``). Training mode and
+    operator ``lilnetx::sparse_conv2d`` on them. On a GPU that Triton's kernels run on they are
+    packed at the first call, too, and again when the weight is seen to have changed (not through
+    ``.data``). Training mode and
     ``load_state_dict`` drop them. Compiled and exported code keeps the slices it was made with.
     """
 
@@ -182,7 +183,7 @@ class SparseConv2d(nn.Conv2d):
 
     def _takes_packed_path(self, input: Tensor) -> bool:
         compiling = torch.compiler.is_compiling()
-        on_gpu = isinstance(input, Tensor) and input.device.type == "cuda"
+        on_gpu = isinstance(input, Tensor) and input.device.type == "cuda" and runs_on_gpu()
         wanted = compiling or on_gpu or torch.is_autocast_enabled("cpu")
         if not wanted or (self.packed_values is None and (compiling or not on_gpu)):
             return False

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import zlib
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from lilnetx.errors import InputError
+from lilnetx.backends.device import open_device
+from lilnetx.errors import DeviceError, InputError, MissingExtraError
 from lilnetx.graph.ir import Conv2d, DenseWeight, Graph, Node
 from lilnetx.graph.shapes import conv_output
 from lilnetx.runtime.session import Session
@@ -102,6 +104,15 @@ def by_triton(  # type: ignore[no-untyped-def]
     windows = (tuple(kernel_size), tuple(stride), tuple(padding), tuple(dilation))
     layer = _layer((filter_ptr, channel, values, bias), input.shape[1], windows, groups)
     return layer(input).contiguous(memory_format=_format(input))
+
+
+@cache
+def runs_on_gpu() -> bool:
+    """Whether the operator can run on this machine's GPU: there is one, new enough, and Triton."""
+    try:
+        return open_device("triton").type == "cuda"
+    except (DeviceError, MissingExtraError):
+        return False
 
 
 def _autocast(key: str, device_type: str) -> None:
@@ -222,4 +233,4 @@ def _same_bits(one: NDArray[Any], other: NDArray[Any]) -> bool:
     return np.array_equal(one.view(np.int32), other.view(np.int32))
 
 
-__all__ = ["NAME", "by_triton", "sparse_conv2d"]
+__all__ = ["NAME", "by_triton", "runs_on_gpu", "sparse_conv2d"]

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-from pathlib import Path
 
+import kernels_under_test
 import numpy as np
 import pytest
 import torch
+from cases import CASES, conv_graph
 from tolerances import LAYER, NETWORK
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "kernels"))
-import kernels_under_test
-
 kernels_under_test.load()
-
-from cases import CASES, conv_graph  # noqa: E402
 
 from lilnetx import Session, write_lnx  # noqa: E402
 from lilnetx.backends.convolutions import TritonConvolution  # noqa: E402

@@ -38,11 +38,12 @@ def test_sessions_in_the_interpreter(summary_line):
     summary_line(f"Triton in the interpreter, sessions.py: {counts[1]} passed, none skipped")
 
 
-def fake_torch(monkeypatch, *, cuda="13.0", available=True, capability=(8, 0)):
+def fake_torch(monkeypatch, *, cuda="13.0", hip=None, available=True, capability=(8, 0)):
     """What torch says of a machine."""
     torch = pytest.importorskip("torch", reason="torch is not installed: devices need it")
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(torch.version, "hip", hip)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "GPU of the test")
@@ -66,6 +67,7 @@ SMALL = synth("resnet20", density=0.1, input_shape=(1, 8, 8))
         ({"cuda": None}, errors.BuiltWithoutCudaError, "built without CUDA"),
         ({"available": False}, errors.NoDeviceError, "no GPU can be used"),
         ({"capability": (7, 5)}, errors.UnsupportedArchitectureError, "7.5, the kernels need 8.0"),
+        ({"hip": "6.2", "cuda": None}, errors.UnsupportedArchitectureError, "AMD"),
     ],
 )
 @needs_triton

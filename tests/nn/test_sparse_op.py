@@ -16,7 +16,7 @@ from torch.nn import functional  # noqa: E402
 from lilnetx.errors import InputError  # noqa: E402
 from lilnetx.nn import SparseConv2d, pack_slices, sparsify  # noqa: E402
 from lilnetx.nn.packed_slices import pack_slices_of  # noqa: E402
-from lilnetx.nn.sparse_op import sparse_conv2d  # noqa: E402
+from lilnetx.nn.sparse_op import runs_on_gpu, sparse_conv2d  # noqa: E402
 
 
 def sparse_weight(filters, channels, *kernel, seed=0):
@@ -212,6 +212,28 @@ def test_copies_and_pickles():
         with torch.autocast("cpu", dtype=torch.bfloat16):
             other.weight.zero_()
             assert torch.equal(other(torch.ones(1, 3, 5, 5))[0, :, 0, 0], other.bias.bfloat16())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_no_gpu_means_the_dense_path_there():
+    assert not runs_on_gpu()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_on_a_gpu(dtype):
+    dense = network().cuda().to(getattr(torch, dtype))
+    model = sparsify(dense)
+    x = torch.randn(2, 3, 10, 10).cuda().to(getattr(torch, dtype))
+    y = model(x)
+    assert model[0].packed_values.is_cuda
+    expected = network().double()(x.double().cpu())
+    bound = 6 * LAYER[dtype] * expected.abs().max()
+    assert (y.double().cpu() - expected).abs().max() <= bound
+    compiled = torch.compile(pack_slices(model), fullgraph=True)(x)
+    assert (compiled.double().cpu() - expected).abs().max() <= bound
+    with torch.autocast("cuda", dtype=torch.float16):
+        assert model.float()(x.float()).dtype == torch.float16
 
 
 def test_inference_mode():
