@@ -91,8 +91,9 @@ cross: $(INSTALLED) ## test the C++ library for aarch64 and (codec, weights) big
 kernels: $(INSTALLED) ## run all cases of the Triton kernels in their interpreter (about 10 minutes)
 	LILNETX_ALL_KERNEL_CASES=1 LILNETX_TEST_INSTALLED=1 $(BIN)/pytest tests/kernels $(PYTEST_ARGS)
 
-gpu-check: $(INSTALLED) ## on a machine with a GPU: its tests, then benchmarks against cuDNN (8 minutes)
-	$(BIN)/python benchmarks/gpu_check.py $(GPU_ARGS)
+gpu-check: SINCE := $(shell date +%s)
+gpu-check: $(INSTALLED) ## on a machine with a GPU: build, its tests, benchmarks against cuDNN (8 minutes)
+	$(BIN)/python benchmarks/gpu_check.py --since $(SINCE) $(GPU_ARGS)
 
 bench: $(INSTALLED) ## measure all figures of the documentation (about 12 minutes), then draw them
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
