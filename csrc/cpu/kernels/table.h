@@ -27,10 +27,10 @@
 #endif
 
 #if defined(LNX_MANY_REGISTERS) && defined(LNX_HAS_PAIRS)
-#define LNX_WINOGRAD_PAIRS \
-  winograd_half_rows, conv_winograd_half3x3, winograd_pairs, conv_winograd_pairs3x3
+#include "cpu/kernels/winograd3x3_pairs.h"
+#define LNX_WINOGRAD_PAIRS winograd_pairs, conv_winograd_pairs3x3
 #else
-#define LNX_WINOGRAD_PAIRS nullptr, nullptr, nullptr, nullptr
+#define LNX_WINOGRAD_PAIRS nullptr, nullptr
 #endif
 
 namespace lnx::LNX_ISA {
