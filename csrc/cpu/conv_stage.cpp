@@ -28,11 +28,18 @@ ConvStage::ConvStage(const ConvSpec& spec, int lanes) {
     return;
   }
   if (spec.kernel == ConvKernel::kWinograd3x3) {
-    // Six planes for each 4 * lanes columns, or for all of a narrow image: see winograd3x3.h.
+    // Six vectors for each 4 * lanes columns of a row, or for several narrow rows: winograd3x3.h.
     const int64_t columns = 4 * lanes / spec.tile;
-    plane_stride = ((int64_t{spec.out.height} + spec.tile - 1) / spec.tile + 2) * lanes;
-    channel_stride = (spec.out.width + columns - 1) / columns * 6 * plane_stride;
+    plane_stride = ((int64_t{spec.out.height} + spec.tile - 1) / spec.tile + 2) * 6 * lanes;
+    channel_stride = (spec.out.width + columns - 1) / columns * plane_stride;
     taps = {0, static_cast<int32_t>(plane_stride)};
+    return;
+  }
+  if (spec.kernel == ConvKernel::kPairs3x3s2) {
+    // Ten vectors for four rows of output: see conv3x3s2_pairs.h.
+    rows = (spec.out.height + 3) / 4 * 10;
+    row_stride = lanes;
+    channel_stride = int64_t{rows} * row_stride;
     return;
   }
   if (spec.kernel == ConvKernel::kWinogradPairs3x3) {
@@ -42,17 +49,6 @@ ConvStage::ConvStage(const ConvSpec& spec, int lanes) {
     return;
   }
   stride_h = w.stride_h;
-  if (spec.kernel == ConvKernel::kPairs3x3s2) {
-    phases = {1, 0};
-    first_rows = {-1, 0};
-    shifts = {0, 1};
-    rows = spec.out.height + 1;
-    row_stride = 8;
-    finish();
-    for (int plane = 0; plane < 4; ++plane)
-      taps.push_back(static_cast<int32_t>(plane * plane_stride));
-    return;
-  }
   int first_row = 0, last_row = 0;
   std::map<int, int> phase_index;
   for (int ky = 0; ky < w.kernel_h; ++ky) {
@@ -91,6 +87,20 @@ std::vector<int32_t> direct_taps(const Window& w, int row_stride) {
       taps.push_back((ky * w.dilation_h - w.padding_h) * row_stride + kx * w.dilation_w -
                      w.padding_w);
   return taps;
+}
+
+std::vector<float> strided_weights(const std::vector<float>& values) {
+  std::vector<float> to(values.size() / 9 * 12);
+  for (size_t k = 0; k < values.size() / 9; ++k)
+    for (size_t i = 0; i < 3; ++i) {
+      const float* g = &values[k * 9 + i];
+      float* out = &to[k * 12 + i];
+      out[0] = g[0];
+      out[3] = g[0] + g[6];
+      out[6] = g[6];
+      out[9] = g[3];
+    }
+  return to;
 }
 
 std::vector<float> winograd_weights(const std::vector<float>& values, bool down) {

@@ -28,6 +28,10 @@ struct ConvStage {
 // Offsets of the taps where the input is read as it is.
 std::vector<int32_t> direct_taps(const Window& w, int row_stride);
 
+// The 12 weights of the pairs kernel for stride 2 from the 9 of each slice: the upper row of taps,
+// its sum with the lower one, the lower one, the middle one.
+std::vector<float> strided_weights(const std::vector<float>& values);
+
 // The 18 weights of Winograd's F(4, 3) from the 9 of each slice, three for each point: with `down`
 // the points are of weights above each other, else of weights beside each other.
 std::vector<float> winograd_weights(const std::vector<float>& values, bool down);

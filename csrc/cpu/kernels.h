@@ -170,6 +170,7 @@ struct KernelTable {
   void (*conv_rows5x5s2)(const ConvArgs&, int begin, int end);
   // Null unless lanes == 16.
   void (*conv_pairs3x3)(const ConvArgs&, int begin, int end);
+  void (*transform_strided_pairs)(const WinogradArgs&, int begin, int end);
   void (*conv_pairs3x3s2)(const ConvArgs&, int begin, int end);
   void (*conv_pairs5x5)(const ConvArgs&, int begin, int end);
   void (*conv_pairs5x5s2)(const ConvArgs&, int begin, int end);

@@ -226,6 +226,7 @@ void Network::add_conv(const ConvSpec& s, const PackedWeight& weight, const floa
       break;
     case ConvKernel::kPairs3x3s2:
       state.check(row_pairs && s.in.width <= 16, "the pairs kernel cannot do this convolution");
+      tile_fits &= s.tile <= 2;
       break;
   }
   state.check(tile_fits, "no kernel has this tile");

@@ -33,17 +33,25 @@ class ConvStep : public Step {
         round_up(int64_t{spec.out.height} * spec.out.row_stride, kernels.traits.lanes) /
         kernels.traits.lanes;
     const bool by_count = spec.kernel == ConvKernel::kFlat && vectors <= kFewTiles * spec.tile;
-    const TiledSlices tiled =
+    TiledSlices tiled =
         tile_slices(packed, shape, spec.block_channels, filter_block, share_, by_count);
     unit_ = aligned_copy(tiled.unit);
     ptr_ = aligned_copy(tiled.ptr);
     channel_ = aligned_copy(tiled.channel);
     codes_ = aligned_copy(tiled.codes);
     if (!tiled.codes.empty()) code_unit_ = packed.unit;
-    if (spec.kernel == ConvKernel::kWinograd3x3) winograd_ = kernels.winograd_rows;
-    const bool down = spec.kernel == ConvKernel::kWinogradPairs3x3;
-    if (down) winograd_ = kernels.winograd_pairs;
-    values_ = aligned_copy(winograd_ ? winograd_weights(tiled.values, down) : tiled.values);
+    std::vector<float> values = std::move(tiled.values);
+    if (spec.kernel == ConvKernel::kWinograd3x3) {
+      transform_ = kernels.winograd_rows;
+      values = winograd_weights(values, false);
+    } else if (spec.kernel == ConvKernel::kWinogradPairs3x3) {
+      transform_ = kernels.winograd_pairs;
+      values = winograd_weights(values, true);
+    } else if (spec.kernel == ConvKernel::kPairs3x3s2) {
+      transform_ = kernels.transform_strided_pairs;
+      values = strided_weights(values);
+    }
+    values_ = aligned_copy(values);
     blocks_ = tiled.blocks;
     units_ = tiled.units;
     any_slices_ = !tiled.channel.empty();
@@ -105,7 +113,7 @@ class ConvStep : public Step {
     const float* in = frame.arena + spec_.in.offset;
     int64_t channel_stride = spec_.in.channel_stride;
     if (spec_.staged) {
-      if (any_slices_) winograd_ ? run_winograd(frame) : run_stage(frame);
+      if (any_slices_) transform_ ? run_transform(frame) : run_stage(frame);
       in = frame.scratch;
       channel_stride = stage_.channel_stride;
     }
@@ -158,8 +166,8 @@ class ConvStep : public Step {
     const int units = static_cast<int>(slices.size());
     std::vector<int64_t> before(units + 1, 0);
     for (int u = 0; u < units; ++u) before[u + 1] = before[u] + slices[u] + 1;
-    const int64_t work = before[units] * static_cast<int64_t>(taps_.size()) * spec_.out.height *
-                         spec_.out.row_stride;
+    const int64_t work = before[units] * spec_.window.kernel_h * spec_.window.kernel_w *
+                         spec_.out.height * spec_.out.row_stride;
     const int64_t parts = std::max<int64_t>(
         1, std::min({work / kPartWork, int64_t{units}, int64_t{Frame::kPartsPerThread} * threads}));
     share_.push_back(0);
@@ -203,7 +211,7 @@ class ConvStep : public Step {
     });
   }
 
-  void run_winograd(const Frame& frame) const {
+  void run_transform(const Frame& frame) const {
     const Image& in = spec_.in;
     WinogradArgs a{};
     a.in = frame.arena + in.offset;
@@ -216,7 +224,7 @@ class ConvStep : public Step {
     a.plane_stride = stage_.plane_stride;
     a.parts = spec_.tile;
     const int parts = frame.parts(in.channels, stage_.channel_stride);
-    frame.split(in.channels, parts, [&](int begin, int end, int) { winograd_(a, begin, end); });
+    frame.split(in.channels, parts, [&](int begin, int end, int) { transform_(a, begin, end); });
   }
 
   static constexpr int64_t kPartWork = 200000;  // multiplications
@@ -237,7 +245,7 @@ class ConvStep : public Step {
   std::vector<int> share_;
   int64_t margin_ = 0, row_floats_ = 0;
   mutable AlignedBuffer<float> rows_;  // staging: a row for each thread
-  void (*winograd_)(const WinogradArgs&, int, int) = nullptr;
+  void (*transform_)(const WinogradArgs&, int, int) = nullptr;
   void (*conv_)(const ConvArgs&, int, int) = nullptr;
 };
 

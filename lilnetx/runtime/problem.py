@@ -14,6 +14,8 @@ from lilnetx.runtime.layout import PlaneLayout, knows_sides
 # second, which saves them partial sums.
 FLAT_BYTES = 44 * 1024
 ROWS_BYTES = 512 * 1024
+# The same of inputs that were transformed for all filters: they are nearly all that a tile reads.
+TRANSFORMED_BYTES = 640 * 1024
 MAX_BLOCK = 1 << 16  # channels, by their index within a block
 
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from lilnetx.runtime.problem import ROWS_BYTES, Choice, Problem, block_channels, label
+from lilnetx.runtime.problem import (
+    ROWS_BYTES,
+    TRANSFORMED_BYTES,
+    Choice,
+    Problem,
+    block_channels,
+    label,
+)
 
 # Slices of a channel that must share the transform of its rows for Winograd to pay, and the share
 # of slices above which its longer weights, read anew for each tile, cost more than it saves. (In
@@ -12,8 +19,6 @@ _DENSITY = 0.35
 # Rows of output in a vector, and vectors of a tile, of the kernel for at most 8 columns.
 _PAIRS_ROWS = 8
 _PAIRS_TILE = 2
-# Of transformed rows that should stay in the second-level cache: they are all that a tile reads.
-_CACHE_BYTES = 640 * 1024
 # The same for the 7x7 kernel, which multiplies zeros too: density, filters, and most channels.
 _DENSE = 0.35
 _DENSE_FILTERS = 8
@@ -45,7 +50,7 @@ def winograd3x3(p: Problem) -> Choice:
     parts = 1 if lanes != 16 or width > 32 else 2 if width > 16 else 4
     rows = -(-height // parts)
     rows = -(-rows // -(-rows // p.traits["winograd_tile"]))
-    block = block_channels(p, _CACHE_BYTES, 6 * 4 * lanes * (rows + 2))
+    block = block_channels(p, TRANSFORMED_BYTES, 6 * 4 * lanes * (rows + 2))
     shape = f"{rows * parts}x{4 // parts}"
     return Choice("winograd3x3", label(p) + "winograd", True, block, rows, parts, shape, reason)
 

@@ -11,9 +11,11 @@
 
 #ifdef LNX_HAS_PAIRS
 #include "cpu/kernels/conv3x3_pairs.h"
-#define LNX_PAIRS conv_pairs3x3, conv_pairs3x3s2, conv_pairs5x5, conv_pairs5x5s2
+#include "cpu/kernels/conv3x3s2_pairs.h"
+#define LNX_PAIRS \
+  conv_pairs3x3, transform_strided_pairs, conv_pairs3x3s2, conv_pairs5x5, conv_pairs5x5s2
 #else
-#define LNX_PAIRS nullptr, nullptr, nullptr, nullptr
+#define LNX_PAIRS nullptr, nullptr, nullptr, nullptr, nullptr
 #endif
 
 #ifdef LNX_MANY_REGISTERS

@@ -44,12 +44,11 @@ LNX_INLINE Vec quads_right(Vec cur, [[maybe_unused]] Vec next) {
   return right(cur, next);
 }
 
-// The transformed planes of each channel, six for each kLanes quads, with a vector a row; the rows
-// above and below those of the output are there as well.
+// The transformed rows of each channel, six vectors for each kLanes quads of a row; the rows above
+// and below those of the output are there as well.
 template <int kParts>
 static void transform_rows(const WinogradArgs& a, int begin, int end) {
   constexpr int kColumns = kOutputs / kParts * kLanes;
-  const int64_t plane = a.plane_stride;
   const int apart = rows_apart(a.height, kParts);
   for (int c = begin; c < end; ++c)
     for (int y = -1; y <= apart; ++y) {
@@ -66,15 +65,15 @@ static void transform_rows(const WinogradArgs& a, int begin, int end) {
         }
         part_by_four(columns, q);
       };
-      float* out = a.out + c * a.out_stride + (y + 1) * kLanes;
+      float* out = a.out + c * a.out_stride + (y + 1) * kPoints * kLanes;
       Vec before = zero(), q[kOutputs], next[kOutputs];
       phases(0, q);
-      for (int x = 0; x < a.width; x += kColumns, out += kPoints * plane) {
+      for (int x = 0; x < a.width; x += kColumns, out += a.plane_stride) {
         next[0] = zero();
         if (x + kColumns < a.width) phases(x + kColumns, next);
         const Vec d[kPoints] = {quads_left<kParts>(before, q[3]),  q[0], q[1], q[2], q[3],
                                 quads_right<kParts>(q[0], next[0])};
-        store_transformed(out, plane, d);
+        store_transformed(out, kLanes, d);
         before = q[3];
         LNX_UNROLL
         for (int j = 0; j < kOutputs; ++j) q[j] = next[j];
@@ -84,10 +83,13 @@ static void transform_rows(const WinogradArgs& a, int begin, int end) {
 
 // Outputs of kLanes quads, whose first row is `top` and first column `left`.
 template <int kParts>
-LNX_INLINE void end_quads(const ConvArgs& a, const Tile& t, int top, int left, const Vec* sums) {
+LNX_INLINE void end_quads(const ConvArgs& a, const Tile& t, int top, int left,
+                          const float (*sums)[kLanes]) {
   const int apart = rows_apart(a.height, kParts);
-  Vec y[kOutputs], columns[kOutputs];
-  outputs_of_sums(sums, y);
+  Vec m[kPoints], y[kOutputs], columns[kOutputs];
+  LNX_UNROLL
+  for (int i = 0; i < kPoints; ++i) m[i] = load(sums[i]);
+  outputs_of_sums(m, y);
   join_four(y, columns);
   const Vec bias = t.first ? set1(a.bias[t.filter]) : zero();
   const float* more = t.first ? a.residual : a.out;
@@ -109,7 +111,6 @@ LNX_INLINE void end_quads(const ConvArgs& a, const Tile& t, int top, int left, c
 template <int kRows, int kParts>
 void winograd_block(const ConvArgs& args, const Block& b) {
   const ConvArgs a = args;
-  const int64_t plane = a.taps[1];
   const int top = static_cast<int>(b.position / a.row_stride);
   const int left = static_cast<int>(b.position % a.row_stride);
   for_each_unit<1>(a, b, kWinogradWeights,
@@ -123,13 +124,14 @@ void winograd_block(const ConvArgs& args, const Block& b) {
                          }
                          for (uint32_t k = 0; k < n; ++k, values += kWinogradWeights) {
                            const float* x = b.in + channel[k] * a.channel_stride;
+                           prefetch_slice(values);
                            LNX_UNROLL
-                           for (int i = 0; i < kPoints; ++i, x += plane) {
+                           for (int i = 0; i < kPoints; ++i, x += kLanes) {
                              const Vec w[3] = {set1(values[i * 3]), set1(values[i * 3 + 1]),
                                                set1(values[i * 3 + 2])};
                              LNX_UNROLL
                              for (int r = 0; r < kRows + 2; ++r) {
-                               const Vec d = in_register(load(x + r * kLanes));
+                               const Vec d = in_register(load(x + r * kPoints * kLanes));
                                LNX_UNROLL
                                for (int ky = 0; ky < 3; ++ky) {
                                  const int o = r - ky;
@@ -138,9 +140,15 @@ void winograd_block(const ConvArgs& args, const Block& b) {
                              }
                            }
                          }
+                         // By way of memory: the end would take registers from the loop.
+                         alignas(64) float sums[kRows][kPoints][kLanes];
                          LNX_UNROLL
+                         for (int r = 0; r < kRows; ++r) {
+                           LNX_UNROLL
+                           for (int i = 0; i < kPoints; ++i) store(sums[r][i], m[r][i]);
+                         }
                          for (int r = 0; r < kRows; ++r)
-                           end_quads<kParts>(a, t, top + r, left, m[r]);
+                           end_quads<kParts>(a, t, top + r, left, sums[r]);
                        });
 }
 
@@ -153,8 +161,8 @@ static void for_each_winograd_tile(const ConvArgs& a, int begin, int end) {
   const int64_t tiles = (apart + a.tile_rows - 1) / a.tile_rows;
   for (int64_t i = 0; i < tiles; ++i) {
     const int64_t top = split(apart, tiles, i), rows = split(apart, tiles, i + 1) - top;
-    int64_t planes = top * kLanes;
-    for (int x = 0; x < a.width; x += kOutputs / kParts * kLanes, planes += kPoints * a.taps[1])
+    int64_t planes = top * kPoints * kLanes;
+    for (int x = 0; x < a.width; x += kOutputs / kParts * kLanes, planes += a.taps[1])
       run_tile(a, table[rows - 1], planes, top * a.row_stride + x, begin, end);
   }
 }

@@ -51,6 +51,7 @@ void winograd_pairs_block(const ConvArgs& args, const Block& b) {
         }
         for (uint32_t k = 0; k < n; ++k, values += kWinogradWeights) {
           const float* x = b.in + channel[k] * a.channel_stride;
+          prefetch_slice(values);
           LNX_UNROLL
           for (int i = 0; i < kPoints; ++i) {
             const Vec w[3] = {set1(values[i * 3]), set1(values[i * 3 + 1]),
