@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lilnetx.errors import InputError, MissingExtraError, UnsupportedOperatorError
+from lilnetx.graph.builder import Value
 from lilnetx.graph.from_onnx import OnnxImport, data_inputs, load_model
-from lilnetx.graph.ir import Graph
 from lilnetx.graph.onnx_context import NeedsConstantError
 from lilnetx.graph.problems import error_of
 from lilnetx.runtime import Session
@@ -24,6 +24,9 @@ except ImportError:
     raise MissingExtraError("onnx", "onnx", "the ONNX backend") from None
 
 Arrays = Sequence[NDArray[Any]]
+
+# Operators that change no element.
+_MOVING = frozenset({"Flatten", "Identity", "Pad", "Reshape", "Slice", "Split", "Transpose"})
 
 
 class LilnetxRep(BackendRep):
@@ -55,9 +58,10 @@ class LilnetxRep(BackendRep):
             UnsupportedOperatorError: The model holds what lilnetx cannot run.
         """
         if isinstance(inputs, Mapping):
-            given = {name: np.asarray(value) for name, value in inputs.items()}
+            given = {name: _tensor(name, value) for name, value in inputs.items()}
         else:
-            given = dict(zip(self._names, map(np.asarray, inputs), strict=False))
+            pairs = zip(self._names, inputs, strict=False)
+            given = {name: _tensor(name, value) for name, value in pairs}
             if len(inputs) > len(self._names):
                 raise InputError(f"found {len(inputs)} inputs, expected {len(self._names)}")
         missing = [name for name in self._names if name not in given]
@@ -68,25 +72,35 @@ class LilnetxRep(BackendRep):
         return self._plan.run(given)
 
 
+def _tensor(name: str, value: Any) -> NDArray[Any]:
+    if isinstance(value, list) or value is None:
+        raise UnsupportedOperatorError(f"input {name!r} is no tensor; give tensors")
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise UnsupportedOperatorError(f"input {name!r} has dtype {array.dtype}, expected float32")
+    return array
+
+
 class _Planned:
     """A session for inputs of some shapes, and for the values of those taken as constants."""
 
     def __init__(
         self,
-        graph: Graph,
-        outputs: list[str | NDArray[Any]],
-        batched: bool,
+        attempt: OnnxImport,
+        given: Mapping[str, NDArray[Any]],
         constants: dict[str, NDArray[Any]],
-        shapes: dict[str, tuple[int, ...]],
         options: dict[str, Any],
     ) -> None:
-        self._session = Session(graph, **options)
-        self._names = list(graph.inputs)
-        self._results = list(graph.outputs)
-        self._outputs = outputs
-        self._batched = batched
+        self._batched = attempt.build.lead == 1
         self._constants = constants
-        self._shapes = shapes
+        self._shapes = {name: value.shape for name, value in given.items()}
+        results = [attempt.values[value.name] for value in attempt.proto.graph.output]
+        self._session: Session | None = None
+        self._outputs: list[Any] = results
+        if any(isinstance(result, Value) for result in results):
+            graph, self._outputs = attempt.finish()
+            self._session = Session(graph, **options)
+            self._results = graph.outputs
 
     def fits(self, given: Mapping[str, NDArray[Any]]) -> bool:
         """Whether the plan is for such inputs."""
@@ -96,56 +110,76 @@ class _Planned:
         )
 
     def run(self, given: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
-        arrays = [given[name] if self._batched else given[name][None] for name in self._names]
-        results = self._session.run(*arrays)
+        """All outputs of the model."""
+        if self._session is None:
+            return tuple(self._outputs)
+        arrays = {
+            name: (given[name] if self._batched else given[name][None]).astype(
+                np.float32, copy=False
+            )
+            for name in self._session.input_shapes
+        }
+        # Integers are only moved: they come out as they went in.
+        dtype = next(given[name].dtype for name in arrays)
+        results = self._session.run(arrays)
         results = results if isinstance(results, tuple) else (results,)
         by_name = dict(zip(self._results, results, strict=True))
-        found: list[NDArray[Any]] = []
-        for output in self._outputs:
-            if isinstance(output, str):
-                found.append(by_name[output] if self._batched else by_name[output][0])
-            else:
-                found.append(output)
-        return tuple(found)
+        return tuple(
+            (by_name[output] if self._batched else by_name[output][0]).astype(dtype, copy=False)
+            if isinstance(output, str)
+            else output
+            for output in self._outputs
+        )
 
 
 def _plan(proto: Any, given: dict[str, NDArray[Any]], options: dict[str, Any]) -> _Planned:
-    """Imports by batches if that can be, else by whole values; the first error counts."""
-    failure: UnsupportedOperatorError | None = None
-    for batched in (True, False):
-        try:
-            return _import(proto, given, batched, options)
-        except UnsupportedOperatorError as error:
-            failure = failure or error
-    assert failure is not None
-    raise failure
+    """Imports by batches if that can be, else by whole values; the last error counts."""
+    try:
+        return _import(proto, given, True, options)
+    except UnsupportedOperatorError:
+        return _import(proto, given, False, options)
 
 
 def _import(
     proto: Any, given: dict[str, NDArray[Any]], batched: bool, options: dict[str, Any]
 ) -> _Planned:
-    constants = {n: v for n, v in given.items() if v.dtype != np.float32}
+    moved = _moved(proto, given)
+    constants = {n: v for n, v in given.items() if v.dtype != np.float32 and n not in moved}
     while True:
         data = {name: value for name, value in given.items() if name not in constants}
-        batches = {value.shape[:1] for value in data.values()}
-        if batched and (len(batches) != 1 or () in batches):
-            raise UnsupportedOperatorError("the inputs have no batch in common")
-        batch = next(iter(batches))[0] if batched else None
-        shapes = {name: value.shape[1:] if batched else value.shape for name, value in data.items()}
-        attempt = OnnxImport(proto, shapes, batch, constants)
-        report = attempt.report()
+        if not data:
+            raise UnsupportedOperatorError("no input is float32; convert the inputs to float32")
+        if any(value.size == 0 for value in data.values()):
+            raise UnsupportedOperatorError("an input is empty; give tensors with elements")
+        attempt = OnnxImport(proto, {name: v.shape for name, v in data.items()}, constants, batched)
+        problems = attempt.report().problems
         more: set[str] = set()
-        for problem in report.problems:
+        for problem in problems:
             if isinstance(problem.cause, NeedsConstantError):
                 more |= attempt.roots(problem.cause) & set(data)
         if not more:
             break
         constants.update({name: given[name] for name in more})
-    if report.problems:
-        raise error_of(report.problems)
-    graph, outputs = attempt.finish()
-    every = {name: value.shape for name, value in given.items()}
-    return _Planned(graph, outputs, batched, constants, every, options)
+    if problems:
+        raise error_of(problems)
+    if batched and len({value.shape[:1] or None for value in data.values()} | {None}) > 2:
+        raise UnsupportedOperatorError("the inputs have no batch in common")
+    if batched and any(value.ndim == 0 for value in data.values()):
+        raise UnsupportedOperatorError("an input has no batch")
+    return _Planned(attempt, given, constants, options)
+
+
+def _moved(proto: Any, given: Mapping[str, NDArray[Any]]) -> set[str]:
+    """Inputs of integers that are only moved, and so small that float32 holds them."""
+    if any(node.op_type not in _MOVING for node in proto.graph.node):
+        return set()
+    first = {node.input[0] for node in proto.graph.node}
+    limit = 1 << 24
+    return {
+        name
+        for name, value in given.items()
+        if name in first and value.dtype.kind in "iu" and np.all(np.abs(value) <= limit)
+    }
 
 
 class LilnetxBackend(Backend):

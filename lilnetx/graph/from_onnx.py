@@ -16,6 +16,7 @@ from lilnetx.graph.builder import Array, GraphBuilder, Operand, RefusalError, Va
 from lilnetx.graph.free_size import merge_sizes
 from lilnetx.graph.ir import Graph, Shape
 from lilnetx.graph.onnx_context import NeedsConstantError, OnnxNode
+from lilnetx.graph.onnx_patterns import fuse_gelu
 from lilnetx.graph.problems import Problem, Report, error_of
 
 if TYPE_CHECKING:
@@ -54,19 +55,22 @@ def from_onnx(
     """
     proto = load_model(model)
     shapes = _input_shapes(proto, input_shapes or {})
-    first = OnnxImport(proto, shapes, _BATCHES[0]).graph()
+    first = OnnxImport(proto, _batched(shapes, _BATCHES[0])).graph()
     # Again with another batch, and other sizes where they are open.
     other = {name: tuple(_other(n) for n in shape) for name, shape in shapes.items()}
     if other != shapes and (merged := _merged(proto, first, other)) is not None:
         return merged
-    fixed = {name: tuple(map(int, shape)) for name, shape in shapes.items()}
-    again = merge_sizes(first, OnnxImport(proto, fixed, _BATCHES[1]).graph())
+    again = merge_sizes(first, OnnxImport(proto, _batched(shapes, _BATCHES[1])).graph())
     if again is None:
         raise UnsupportedOperatorError(
             "the network does something else for another number of images; export it with a batch "
             "axis that every operator leaves alone"
         )
     return first
+
+
+def _batched(shapes: Mapping[str, Shape], batch: int) -> dict[str, Shape]:
+    return {name: (batch, *shape) for name, shape in shapes.items()}
 
 
 class _OpenSize(int):
@@ -81,7 +85,7 @@ def _other(size: int) -> int:
 def _merged(proto: Any, first: Graph, other: Mapping[str, Shape]) -> Graph | None:
     """The graph for all sizes, where the network is the same at another one."""
     try:
-        second = OnnxImport(proto, other, _BATCHES[1]).graph()
+        second = OnnxImport(proto, _batched(other, _BATCHES[1])).graph()
     except (UnsupportedOperatorError, GraphError):
         return None
     merged = merge_sizes(first, second)
@@ -116,7 +120,7 @@ def load_model(model: onnx.ModelProto | str | os.PathLike[str]) -> Any:
             f"the model has opset {opset}, expected {_MIN_OPSET} or later; convert it with "
             "onnx.version_converter.convert_version(model, 17)"
         )
-    return onnx.inliner.inline_local_functions(proto) if proto.functions else proto
+    return fuse_gelu(onnx.inliner.inline_local_functions(proto) if proto.functions else proto)
 
 
 def data_inputs(proto: Any) -> list[Any]:
@@ -178,17 +182,17 @@ class OnnxImport:
 
     Args:
         proto: The model.
-        shapes: Shape of each input, without the batch.
-        batch: Images; None where the shapes are whole, and axis 0 is like any other.
+        shapes: Shape of each input, all axes.
         constants: Values of inputs that are taken as constants.
+        batched: Whether the first axis is the batch, or like any other.
     """
 
     def __init__(
         self,
         proto: Any,
         shapes: Mapping[str, Shape],
-        batch: int | None,
         constants: Mapping[str, Array] | None = None,
+        batched: bool = True,
     ) -> None:
         import onnx
 
@@ -198,15 +202,14 @@ class OnnxImport:
         self.handlers = {**onnx_images.HANDLERS, **onnx_values.HANDLERS}
         versions = {o.domain: o.version for o in proto.opset_import}
         self.opset = versions.get("", versions.get("ai.onnx", 0))
-        self.build = GraphBuilder(0 if batch is None else 1)
-        head = () if batch is None else (batch,)
+        self.build = GraphBuilder(int(batched))
         self.values: dict[str, Operand] = {
             tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer
         }
         self.values.update(constants or {})
         for name, shape in shapes.items():
             if name not in self.values:
-                self.values[name] = self.build.input(name, (*head, *(int(n) for n in shape)))
+                self.values[name] = self.build.input(name, tuple(map(int, shape)))
         # Where a value comes from: its node's inputs.
         self.sources: dict[str, list[str]] = {}
 
@@ -358,7 +361,8 @@ def report_onnx(
 ) -> Report:
     """All that keeps a model from being imported, by one pass; see :func:`from_onnx`."""
     proto = load_model(model)
-    return OnnxImport(proto, _input_shapes(proto, input_shapes or {}), _BATCHES[0]).report()
+    shapes = _batched(_input_shapes(proto, input_shapes or {}), _BATCHES[0])
+    return OnnxImport(proto, shapes).report()
 
 
 __all__ = ["OnnxImport", "data_inputs", "from_onnx", "load_model", "report_onnx"]

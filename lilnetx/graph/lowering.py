@@ -44,7 +44,7 @@ def spatial(build: GraphBuilder, x: Value, rank: int, apply: Callable[[Value], V
     """
     if len(x.shape) != rank + 2 or rank not in (1, 2):
         raise RefusalError(
-            f"on a value of {len(x.shape)} axes and images of {rank}: expected 1 or 2"
+            f"on images of {rank} axes and a value of {len(x.shape)}: expected 1 or 2"
         )
     if not build.lead and x.shape[0] != 1:
         raise RefusalError("on several images in a network that mixes them elsewhere")

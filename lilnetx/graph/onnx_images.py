@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -179,11 +180,14 @@ def resize(node: OnnxNode) -> Value:
     # Coordinates follow from the sizes, unless these were made from a common ratio.
     if size is not None and policy == "stretch":
         factors = (0.0, 0.0)
-    rounding = node.attribute("nearest_mode", "round_prefer_floor").removeprefix("round_")
+    rounding: Any = node.attribute("nearest_mode", "round_prefer_floor").removeprefix("round_")
 
     def apply(image: Value) -> Value:
         kept = rounding if mode == "nearest" else "floor"
-        return node.build.add(ir.Resize(mode, factors, size, coordinates, kept), image)
+        return node.build.add(
+            ir.Resize(mode, factors, size, coordinates, kept),  # type: ignore[arg-type]
+            image,
+        )
 
     return lowering.spatial(node.build, x, 2, apply)
 

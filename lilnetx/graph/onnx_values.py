@@ -52,6 +52,13 @@ def gelu(node: OnnxNode) -> Value:
     return node.build.add(ir.Gelu() if exact else ir.GeluTanh(), node.value())
 
 
+def swish(node: OnnxNode) -> Value:
+    """Swish, which is SiLU."""
+    if float(node.attribute("alpha", 1.0)) != 1.0:
+        raise RefusalError("with an alpha other than 1")
+    return node.build.add(ir.Silu(), node.value())
+
+
 def sum_(node: OnnxNode) -> Operand:
     """Sum of any number of values."""
     total = node.operand(0)
@@ -278,6 +285,7 @@ HANDLERS: dict[str, Handler] = {
     "Clip": clip,
     "HardSigmoid": hard_sigmoid,
     "Gelu": gelu,
+    "Swish": swish,
     "Add": _binary("add"),
     "Sub": _binary("sub"),
     "Mul": _binary("mul"),
