@@ -70,9 +70,8 @@ def _match(
         return x, product, [*nodes, producers[other]]
     if other == x:
         half = _only(readers, product.output[0])
-        if half is not None and half.op_type == "Mul":
-            if any(constant(name) == 0.5 for name in half.input):
-                return x, half, [*nodes, product]
+        if half is not None and half.op_type == "Mul" and 0.5 in map(constant, half.input):
+            return x, half, [*nodes, product]
     if constant(other) == 0.5:
         last = _only(readers, product.output[0])
         if last is not None and last.op_type == "Mul" and x in last.input:
