@@ -7,6 +7,7 @@ the value that eager execution would give it. What each operator becomes is in :
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import re
 import warnings
@@ -142,7 +143,10 @@ def load_program(program: ExportedProgram | str | os.PathLike[str]) -> ExportedP
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise InputError(f"{path}: {what}; give a .pt2 file")
+    logger = logging.getLogger("torch.export")  # it logs the tracebacks of its own errors
+    level = logger.level
     try:
+        logger.setLevel(logging.CRITICAL + 1)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             loaded: ExportedProgram = torch.export.load(path)
@@ -151,6 +155,8 @@ def load_program(program: ExportedProgram | str | os.PathLike[str]) -> ExportedP
             f"{path}: is no exported program ({_first_line(error)}); write one by "
             "torch.export.save(torch.export.export(model.eval(), (example,)), path)"
         ) from error
+    finally:
+        logger.setLevel(level)
     return loaded
 
 

@@ -98,6 +98,11 @@ def _negative(importer: Importer, node: FxNode) -> Operand:
     return lowering.binary(importer.build, "mul", x, np.array(-1.0, np.float32))
 
 
+def _reciprocal(importer: Importer, node: FxNode) -> Operand:
+    x = importer.value(node.args[0])
+    return lowering.binary(importer.build, "div", np.array(1.0, np.float32), x)
+
+
 def _reduce(kind: str) -> Handler:
     def handler(importer: Importer, node: FxNode) -> Value:
         a = importer.arguments(node)
@@ -254,6 +259,7 @@ HANDLERS: dict[str, Handler] = {
     "mul": _binary("mul"),
     "div": _binary("div"),
     "neg": _negative,
+    "reciprocal": _reciprocal,
     "mean": _reduce("mean"),
     "sum": _reduce("sum"),
     "amax": _reduce("max"),
