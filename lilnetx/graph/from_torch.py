@@ -65,10 +65,7 @@ def from_torch(model: torch.nn.Module, input_shape: Shapes, *, free_size: bool =
     graph, _ = import_model(model, input_shape)
     if not free_size:
         return graph
-    larger = [
-        tuple(n + _LARGER if i > 0 and len(shape) == 3 else n for i, n in enumerate(shape))
-        for shape in _shapes(input_shape)
-    ]
+    larger = [_enlarged(shape) for shape in _shapes(input_shape)]
     merged = merge_sizes(graph, import_model(model, larger)[0])
     if merged is None:
         raise UnsupportedOperatorError(
@@ -104,26 +101,27 @@ def from_exported(program: ExportedProgram | str | os.PathLike[str]) -> Graph:
     """
     program = load_program(program)
     shapes, free = _program_shapes(program)
-    module = program.module()
-    graph = Importer(_export(module, shapes)).result()[0]
+    graph = Importer(_concrete(program, shapes)).result()[0]
     if not free:
         return graph
-    larger = [
-        tuple(n + _LARGER if i > 0 and len(shape) == 3 else n for i, n in enumerate(shape))
-        for shape in shapes
-    ]
+    larger = [(shape[0], *_enlarged(shape[1:])) for shape in shapes]
     try:
-        merged = merge_sizes(graph, Importer(_export(module, larger)).result()[0])
+        merged = merge_sizes(graph, Importer(_concrete(program, larger)).result()[0])
     except (InputError, UnsupportedOperatorError, GraphError):
         merged = None
     return graph if merged is None else replace(merged, free_size=True)
+
+
+def _enlarged(shape: Shape) -> Shape:
+    """An image's shape with more rows and columns; other shapes as they are."""
+    return tuple(n + _LARGER if i > 0 and len(shape) == 3 else n for i, n in enumerate(shape))
 
 
 def report_exported(program: ExportedProgram | str | os.PathLike[str]) -> Report:
     """All that keeps an exported program from being imported."""
     program = load_program(program)
     shapes, _ = _program_shapes(program)
-    return Importer(_export(program.module(), shapes)).report()
+    return Importer(_concrete(program, shapes)).report()
 
 
 def report_torch(model: torch.nn.Module, input_shape: Shapes) -> Report:
@@ -168,7 +166,7 @@ def _shapes(input_shape: Shapes) -> list[Shape]:
 
 
 def _program_shapes(program: ExportedProgram) -> tuple[list[Shape], bool]:
-    """Shape of each input without the batch, and whether sizes of images are open."""
+    """Shape of each input with the batch, and whether sizes of images are open."""
     import torch
 
     names = set(program.graph_signature.user_inputs)
@@ -182,10 +180,25 @@ def _program_shapes(program: ExportedProgram) -> tuple[list[Shape], bool]:
                 f"input {node.name!r} is no tensor with a batch axis; export the network with "
                 "tensors as inputs"
             )
-        sizes = value.shape[1:]
-        free = free or any(not isinstance(n, int) for n in sizes)
-        shapes.append(tuple(int(n) if isinstance(n, int) else int(n.node.hint) for n in sizes))
+        batch = value.shape[0] if isinstance(value.shape[0], int) else _BATCH
+        sizes = [n if isinstance(n, int) else int(n.node.hint) for n in value.shape[1:]]
+        free = free or any(not isinstance(n, int) for n in value.shape[1:])
+        shapes.append((batch, *sizes))
     return shapes, free
+
+
+def _concrete(program: ExportedProgram, shapes: Sequence[Shape]) -> ExportedProgram:
+    """The program for inputs of certain shapes; as it is where it has no others."""
+    if all(isinstance(n, int) for node in program.graph.nodes for n in _sizes(node)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            plain: ExportedProgram = program.run_decompositions({})
+            return plain
+    return _trace(program.module(), shapes)
+
+
+def _sizes(node: FxNode) -> Sequence[Any]:
+    return getattr(node.meta.get("val"), "shape", ()) if node.op == "placeholder" else ()
 
 
 def copy_model(model: torch.nn.Module) -> torch.nn.Module:
@@ -235,10 +248,15 @@ def _evaluation_copy(model: torch.nn.Module) -> torch.nn.Module:
 
 
 def _export(model: torch.nn.Module, shapes: Sequence[Shape]) -> ExportedProgram:
+    """Traces a model for inputs of these shapes, which leave out the batch."""
+    return _trace(model, [(_BATCH, *shape) for shape in shapes])
+
+
+def _trace(model: torch.nn.Module, shapes: Sequence[Shape]) -> ExportedProgram:
     import torch
 
     dtype = next((p.dtype for p in model.parameters()), torch.float32)
-    examples = tuple(torch.zeros((_BATCH, *shape), dtype=dtype) for shape in shapes)
+    examples = tuple(torch.zeros(shape, dtype=dtype) for shape in shapes)
     sizes = " and ".join(str(tuple(example.shape)) for example in examples)
     name = type(model).__name__
     shown = f"{'the network' if name == 'GraphModule' else name} on an input of {sizes}"
