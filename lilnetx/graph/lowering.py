@@ -346,12 +346,10 @@ def pool(
 
 
 def adaptive_pool(build: GraphBuilder, x: Value, size: Sequence[int], *, average: bool) -> Value:
-    """Pooling to a number of pixels; to one pixel, the global one."""
+    """Pooling to a number of pixels, even if there are as many; to one pixel, the global one."""
 
     def apply(image: Value) -> Value:
         out = _two(size, 1)
-        if out == image.shape[-2:]:
-            return image
         if average and out == (1, 1):
             return build.add(ir.GlobalAvgPool(), image)
         kind = ir.AdaptiveAvgPool2d if average else ir.AdaptiveMaxPool2d
