@@ -13,6 +13,7 @@ _REMEDIES = (
     ("differs between images", "use a constant that is the same for all images"),
     ("depends on the input", "use constants for weights, sizes and axes"),
     ("control flow", "export the network for one path, without branches and loops"),
+    ("takes (", "check the shapes of the network's inputs ('--input-shape' where they are open)"),
     ("images of", "use operators on images of one or two axes"),
 )
 _ELSE = "replace it by operators of the list in the README"
