@@ -164,7 +164,5 @@ def test_sizes():
 
 def test_a_batch_that_is_mixed():
     wrong = model([node("Reshape", "x t", "y")], stored={"t": np.array([2, -1], np.int64)})
-    with pytest.raises(
-        UnsupportedOperatorError, match=r"the batch|number of images"
-    ):
+    with pytest.raises(UnsupportedOperatorError, match=r"the batch|number of images"):
         from_onnx(wrong)
