@@ -32,6 +32,8 @@ def fold_affines(
     for draft in list(drafts.values()):
         draft.inputs = tuple(renamed.get(name, name) for name in draft.inputs)
         shapes[draft.name] = draft.op.output_shape([shapes[name] for name in draft.inputs])
+        if isinstance(draft.op, ir.Add):
+            _fold_bias(draft, drafts, readers, renamed)
         if not isinstance(draft.op, ir.ChannelAffine):
             continue
         before = drafts.get(draft.inputs[0])
@@ -50,6 +52,31 @@ def fold_affines(
     for draft in drafts.values():
         draft.inputs = tuple(renamed.get(name, name) for name in draft.inputs)
     return renamed
+
+
+def _fold_bias(
+    draft: Draft,
+    drafts: MutableMapping[str, Draft],
+    readers: Counter[str],
+    renamed: dict[str, str],
+) -> None:
+    """Folds the addition of a constant for each feature into the linear layer before it."""
+    for name, other in (draft.inputs, draft.inputs[::-1]):
+        before, constant = drafts.get(name), drafts.get(other)
+        if before is None or constant is None or constant.weight is None:
+            continue
+        if not isinstance(before.op, ir.Linear) or not isinstance(constant.op, ir.Constant):
+            continue
+        features = before.op.out_features
+        shape = constant.weight.shape
+        if readers[name] != 1 or shape != (*[1] * (len(shape) - 1), features):
+            continue
+        bias = constant.weight.reshape(-1).astype(np.float64)
+        before.bias = bias if before.bias is None else before.bias + bias
+        readers[name] = readers[draft.name]
+        renamed[draft.name] = name
+        del drafts[draft.name]
+        return
 
 
 def _has_channels(draft: Draft, shape: Shape) -> bool:

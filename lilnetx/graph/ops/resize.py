@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from lilnetx.graph.ops.base import Op, Pair, Shape, expect, require
+from lilnetx.graph.ops.base import MAX_SIZE, Op, Pair, Shape, expect, require
 
 ResizeMode = Literal["nearest", "linear"]
 Coordinates = Literal["asymmetric", "half_pixel", "align_corners", "pytorch_half_pixel"]
@@ -50,6 +50,7 @@ class Resize(Op):
             math.floor(n * s) for n, s in zip(shape[1:], self.scale, strict=True)
         )
         require(min(out) >= 1, f"leaves no pixel of an input of {shape}")
+        require(max(out) <= MAX_SIZE, f"makes {out} pixels, expected at most {MAX_SIZE} a side")
         return (shape[0], *out)
 
     def positions(self, axis: int, size: int, out: int) -> list[float]:
