@@ -213,3 +213,29 @@ def test_missing_package(good, tmp_path, monkeypatch, capsys):
     assert "needs the package 'onnx', which is not installed: run  pip install" in " ".join(
         err.split("\n")
     ).replace("run pip", "run  pip")
+
+
+def test_commands_on_a_packed_model_of_all_kinds(tmp_path, capsys):
+    """Scales of channels and constants are no layers, and in no command's way."""
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"]),
+        helper.make_node("BatchNormalization", ["r", "s", "s", "s", "s"], ["n"], name="norm"),
+        helper.make_node("Mul", ["n", "k"], ["m"]),
+        helper.make_node("Conv", ["m", "w"], ["y"], name="conv"),
+    ]
+    columns = np.linspace(0, 1, 8, dtype=np.float32)
+    stored = [("w", WEIGHT), ("s", np.ones(3, np.float32)), ("k", columns)]
+    path = save(tmp_path / "all.onnx", nodes, stored=stored)
+    packed = tmp_path / "all.lnx"
+    run(capsys, "pack", path, "-o", packed)
+    out, _ = run(capsys, "inspect", packed, "--bytes", "--svg", tmp_path / "all.svg")
+    assert "norm" in out
+    facts = json.loads(run(capsys, "inspect", packed, "--json")[0])
+    assert facts["parameters"] == 4 * 27 + 2 * 3 + 8
+    run(capsys, "verify", packed)
+    run(capsys, "diff", packed, packed)
+    pytest.importorskip("safetensors", reason="writes safetensors")
+    run(capsys, "unpack", packed, "-o", tmp_path / "all.safetensors")
+    run(capsys, "unpack", packed, "-o", tmp_path / "all.safetensors", "--integers")
+    run(capsys, "unpack", packed, "-o", tmp_path / "again.onnx")
+    run(capsys, "check", tmp_path / "again.onnx")
