@@ -209,6 +209,7 @@ class Network:
         output: _View,
         scale: NDArray[np.float32],
         shift: NDArray[np.float32],
+        activation: str,
         /,
     ) -> None: ...
     def add_reduce(

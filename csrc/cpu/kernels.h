@@ -191,7 +191,8 @@ struct KernelTable {
   // See kernels/rows.h; row_reduce knows kAdd, kMax and kMin.
   void (*row_binary)(RowKind, const float* a, int a_step, const float* b, int b_step, float* out,
                      int64_t count);
-  void (*row_affine)(const float* x, float scale, float shift, float* out, int64_t count);
+  void (*row_affine)(const float* x, float scale, float shift, float* out, int64_t count,
+                     Activation activation);
   void (*row_axpy)(const float* x, float w, float* y, int64_t count);
   float (*row_reduce)(RowKind, const float* x, int64_t count);
   void (*row_exp)(const float* x, const float* m, int m_step, float* out, int64_t count);

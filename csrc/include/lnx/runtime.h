@@ -93,9 +93,9 @@ class Network {
   void add_constant(const Image& out, const std::vector<float>& values);
   // out = a op b; operands have the output's shape, and strides of 0 where they broadcast.
   void add_binary(RowKind kind, const View& a, const View& b, const View& out);
-  // out = in * scale[c] + shift[c], c being the index of the first axis.
+  // out = activation(in * scale[c] + shift[c]), c being the index of the first axis.
   void add_affine(const View& in, const View& out, const std::vector<float>& scale,
-                  const std::vector<float>& shift);
+                  const std::vector<float>& shift, Activation activation);
   void add_reduce(const ReduceSpec& spec);
   void add_softmax(const View& in, const View& out, int axis);
   // Of the last two axes; operands have the output's leading axes.
