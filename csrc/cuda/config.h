@@ -1,6 +1,8 @@
 // Sizes that the kernels are compiled for, and what must hold between them.
 #pragma once
 
+#include <cuda_runtime.h>
+
 #include <cstdint>
 
 #include "lnx/filter_blocks.h"

@@ -17,15 +17,23 @@ int narrow(int64_t value, const char* name) {
 
 // The largest power of two up to 16 bytes that divides the base and all strides along axes that are
 // longer than 1.
-int alignment(const void* base, const CudaStrides& s, int images, int channels, int height,
+int alignment(const void* base, const Strides& s, int images, int channels, int height,
               int element) {
   int64_t bits = static_cast<int64_t>(reinterpret_cast<uintptr_t>(base));
   if (images > 1) bits |= s.image * element;
   if (channels > 1) bits |= s.channel * element;
-  if (height > 1) bits |= s.row * element;
+  if (height > 1) bits |= int64_t{s.row} * element;
   for (int bytes = 16; bytes > element; bytes /= 2)
     if (bits % bytes == 0) return bytes;
   return element;
+}
+
+// Rows that do not overlap, in planes of fewer than 2^31 elements.
+Strides to_strides(const CudaStrides& s, int64_t height, int64_t width) {
+  require(height == 1 || (s.row >= width && s.row <= INT_MAX / height),
+          "rows overlap, or a plane has 2^31 elements or more");
+  require(s.channel >= 0 && s.image >= 0, "strides must not be negative");
+  return {s.image, s.channel, height == 1 ? static_cast<int>(width) : static_cast<int>(s.row)};
 }
 
 }  // namespace
@@ -76,10 +84,9 @@ Geometry to_geometry(const CudaConv& conv) {
   g.dilation_w = static_cast<int>(conv.dilation[1]);
   g.group_filters = g.filters / static_cast<int>(conv.groups);
   g.group_channels = g.channels / static_cast<int>(conv.groups);
-  g.input = conv.input_strides;
-  g.output = conv.output_strides;
-  const bool gapless = (g.height == 1 || (g.input.row == g.width && g.output.row == g.width));
-  if (is_pointwise(g) && gapless) {
+  g.input = to_strides(conv.input_strides, conv.height, conv.width);
+  g.output = to_strides(conv.output_strides, conv.out_height(), conv.out_width());
+  if (is_pointwise(g) && g.input.row == g.width && g.output.row == g.width) {
     g.width *= g.height;
     g.out_width = g.width;
     g.height = g.out_height = 1;

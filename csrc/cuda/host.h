@@ -51,8 +51,9 @@ void launch(void (*kernel)(Params), dim3 grid, int threads, int shared_bytes, vo
 
 }  // namespace lnx
 
-// A kernel under its own name, which says type, operation, form, tile and backend.
+// A kernel under its own name, which says type, operation, form, tile and backend. Four blocks of 128
+// threads on a multiprocessor leave each thread 128 registers.
 #define LNX_KERNEL(name, threads, Params, body)                                             \
-  extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Params p) { \
+  extern "C" __global__ void __launch_bounds__(threads, 4) name(const __grid_constant__ Params p) { \
     lnx::body(p);                                                                           \
   }

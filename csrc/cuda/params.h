@@ -7,13 +7,19 @@
 
 namespace lnx {
 
-// A convolution in 32-bit numbers; strides in elements.
+// Strides in elements; offsets within a plane have 32 bits.
+struct Strides {
+  int64_t image, channel;
+  int row;
+};
+
+// A convolution in 32-bit numbers.
 struct Geometry {
   int images, channels, height, width;
   int filters, out_height, out_width;
   int kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
   int group_filters, group_channels;
-  CudaStrides input, output;
+  Strides input, output;
 };
 
 // What happens to the sums.

@@ -6,20 +6,17 @@
 
 namespace lnx {
 
-// An output pixel, and where its window begins in the input.
+// An output pixel.
 struct Pixel {
   bool inside;
-  int top, left;
-  int64_t input, output;  // of the image; of the pixel in the filter's plane
+  int image, y, x;
 };
 
 __device__ __forceinline__ Pixel find_pixel(const ListsParams& p, int index) {
   const int plane = p.g.out_height * p.g.out_width;
   const int image = index / plane, pixel = index - image * plane;
   const int y = pixel / p.g.out_width, x = pixel - y * p.g.out_width;
-  if (image >= p.g.images) return {false, 0, 0, 0, 0};
-  return {true, y * p.g.stride_h - p.g.pad_h, x * p.g.stride_w - p.g.pad_w,
-          image * p.g.input.image, image * p.g.output.image + y * p.g.output.row + x};
+  return {image < p.g.images, image, y, x};
 }
 
 template <typename T>
@@ -32,28 +29,31 @@ __device__ __forceinline__ void window_lists(const ListsParams& p) {
   const uint32_t filter = load_global(p.order + index);
   const int group_end = (static_cast<int>(filter) / p.g.group_filters + 1) * p.g.group_channels;
   const unsigned height = p.g.height, width = p.g.width;
-  Pixel pixel[kPixels];
+  const int first = static_cast<int>(blockIdx.x) * kPixels * p.team + at.member;
+  // Where each pixel's window begins; beyond the last image, below all rows.
+  int top[kPixels], left[kPixels];
+  const T* image[kPixels];
 #pragma unroll
-  for (int i = 0; i < kPixels; ++i)
-    pixel[i] = find_pixel(p, (static_cast<int>(blockIdx.x) * kPixels + i) * p.team + at.member);
+  for (int k = 0; k < kPixels; ++k) {
+    const Pixel pixel = find_pixel(p, first + k * p.team);
+    top[k] = pixel.inside ? pixel.y * p.g.stride_h - p.g.pad_h : p.g.height;
+    left[k] = pixel.x * p.g.stride_w - p.g.pad_w;
+    image[k] = static_cast<const T*>(p.input) + (pixel.inside ? pixel.image * p.g.input.image : 0);
+  }
 
-  const T* const input = static_cast<const T*>(p.input);
   float sums[kPixels] = {};
   for_slices(p, at, filter, [&](const float* weights, uint32_t channel, bool mine) {
     const int there = mine ? min(p.slice_channels, group_end - static_cast<int>(channel)) : 0;
     for (int c = 0; c < there; ++c) {
-      const T* const plane = input + (channel + c) * p.g.input.channel;
+      const int64_t plane = (channel + c) * p.g.input.channel;
       for (int i = 0; i < p.g.kernel_h; ++i) {
         for (int j = 0; j < p.g.kernel_w; ++j) {
           const float weight = load_shared(weights++);
 #pragma unroll
           for (int k = 0; k < kPixels; ++k) {
-            const int y = pixel[k].top + i * p.g.dilation_h;
-            const int x = pixel[k].left + j * p.g.dilation_w;
-            if (pixel[k].inside && static_cast<unsigned>(y) < height &&
-                static_cast<unsigned>(x) < width)
-              sums[k] += to_float(load_global(plane + pixel[k].input + y * p.g.input.row + x)) *
-                         weight;
+            const int y = top[k] + i * p.g.dilation_h, x = left[k] + j * p.g.dilation_w;
+            if (static_cast<unsigned>(y) < height && static_cast<unsigned>(x) < width)
+              sums[k] += to_float(load_global(image[k] + plane + y * p.g.input.row + x)) * weight;
           }
         }
       }
@@ -65,9 +65,13 @@ __device__ __forceinline__ void window_lists(const ListsParams& p) {
   const float bias = filter_bias(p.out, filter);
 #pragma unroll
   for (int k = 0; k < kPixels; ++k) {
+    const Pixel pixel = find_pixel(p, first + k * p.team);
+    if (!pixel.inside) break;
     const float sum[1] = {sums[k]};
-    if (pixel[k].inside)
-      finish<T>(p.out, pixel[k].output + filter * p.g.output.channel, 1, bias, sum);
+    finish<T>(p.out,
+              pixel.image * p.g.output.image + filter * p.g.output.channel +
+                  pixel.y * p.g.output.row + pixel.x,
+              1, bias, sum);
   }
 }
 
