@@ -11,8 +11,8 @@ namespace lnx {
 
 constexpr int kWarp = 32;
 
-// Form (a): a warp computes one filter, its neighbours in the block other filters of the same pixels,
-// whose inputs are then found in the first cache.
+// Form (a): a warp computes one filter, its neighbours in the block other filters of the same
+// pixels, whose inputs are then found in the first cache.
 template <typename T>
 struct ListsConfig {
   // Pixels along a row that a thread loads and stores at once.
@@ -52,8 +52,8 @@ struct Direct {  // 16-bit types as they are
   static constexpr int kParts = 1;
 };
 
-// Form (b): a block computes a block of filters for a tile of pixels. Its warps share the filters and
-// divide the pixels, in runs of 8 along a row.
+// Form (b): a block computes a block of filters for a tile of pixels. Its warps share the filters
+// and divide the pixels, in runs of 8 along a row.
 template <typename Math, int Runs>
 struct BlocksConfig {
   static constexpr int kFilters = FilterBlocks::kFilters;
@@ -63,9 +63,9 @@ struct BlocksConfig {
   static constexpr int kRuns = Runs;  // of a warp
   static constexpr int kTileRuns = kWarps * kRuns;
   static constexpr int kStages = 2;
-  static constexpr int kRowBlocks = kFilters / 16;           // rows of a matrix instruction
-  static constexpr int kSteps = kChannels / Math::kDepth;    // matrix instructions deep
-  static constexpr int kFragment = 16 * kWarp;               // bytes: four registers a lane
+  static constexpr int kRowBlocks = kFilters / 16;         // rows of a matrix instruction
+  static constexpr int kSteps = kChannels / Math::kDepth;  // matrix instructions deep
+  static constexpr int kFragment = 16 * kWarp;             // bytes: four registers a lane
   static constexpr int kTapBytes = kSteps * kRowBlocks * Math::kParts * kFragment;
   static constexpr int kStageBytes = 8192;  // of weights, where a tap is not more
 

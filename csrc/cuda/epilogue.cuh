@@ -33,8 +33,8 @@ __device__ __forceinline__ float activate(float x, Activation activation) {
   return x;
 }
 
-// Finishes and stores the first `count` of N pixels along a row, at `offset` of the output. Where rows
-// are aligned, `offset` is a multiple of N.
+// Finishes and stores the first `count` of N pixels along a row, at `offset` of the output. Where
+// rows are aligned, `offset` is a multiple of N.
 template <typename T, int N>
 __device__ __forceinline__ void finish(const OutputParams& out, int64_t offset, int count,
                                        float bias, const float (&sums)[N]) {

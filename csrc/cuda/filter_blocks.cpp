@@ -28,7 +28,8 @@ void check(const SliceShape& s, const PackedSlices& slices) {
     throw std::invalid_argument("groups must divide filters and channels");
   if (slices.filter_ptr.size() != static_cast<size_t>(s.filters) + 1 ||
       slices.filter_ptr.back() != slices.channel.size())
-    throw std::invalid_argument("filter_ptr must have the shape (filters + 1,) and end with slices");
+    throw std::invalid_argument(
+        "filter_ptr must have the shape (filters + 1,) and end with slices");
   if (!std::is_sorted(slices.filter_ptr.begin(), slices.filter_ptr.end()))
     throw std::invalid_argument("filter_ptr must ascend");
   for (const uint32_t channel : slices.channel)

@@ -1,6 +1,6 @@
-#include "cuda/host.h"
-
 #include <climits>
+
+#include "cuda/host.h"
 
 namespace lnx {
 namespace {
@@ -39,8 +39,7 @@ Strides to_strides(const CudaStrides& s, int64_t height, int64_t width) {
 }  // namespace
 
 void cuda_check(cudaError_t error, const char* action) {
-  if (error != cudaSuccess)
-    throw CudaError(std::string(action) + ": " + cudaGetErrorString(error));
+  if (error != cudaSuccess) throw CudaError(std::string(action) + ": " + cudaGetErrorString(error));
 }
 
 int element_size(CudaType type) { return type == CudaType::kFloat32 ? 4 : 2; }
@@ -121,9 +120,8 @@ CudaReport cuda_status(int device) {
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error != cudaSuccess || count == 0) {
     const char* const why = error != cudaSuccess ? cudaGetErrorString(error) : "none was found";
-    return {CudaStatus::kNoDevice,
-            std::string("no NVIDIA GPU can be used here (") + why +
-                "): check that a GPU and its driver are there"};
+    return {CudaStatus::kNoDevice, std::string("no NVIDIA GPU can be used here (") + why +
+                                       "): check that a GPU and its driver are there"};
   }
   if (device < 0 || device >= count)
     return {CudaStatus::kNoDevice, "there is no GPU " + std::to_string(device) + ", only " +
@@ -135,9 +133,9 @@ CudaReport cuda_status(int device) {
              "asking for the compute capability");
   const std::string capability = std::to_string(major) + "." + std::to_string(minor);
   if (major < 8)
-    return {CudaStatus::kUnsupportedArchitecture,
-            "GPU " + std::to_string(device) + " has compute capability " + capability +
-                ", and the CUDA kernels need 8.0 or newer"};
+    return {CudaStatus::kUnsupportedArchitecture, "GPU " + std::to_string(device) +
+                                                      " has compute capability " + capability +
+                                                      ", and the CUDA kernels need 8.0 or newer"};
   return {CudaStatus::kReady,
           "GPU " + std::to_string(device) + ", compute capability " + capability};
 }

@@ -13,8 +13,8 @@ namespace lnx {
 // Throws CudaError, with what was being done, unless the call succeeded.
 void cuda_check(cudaError_t error, const char* action);
 
-// Checks sizes and pointers, and writes them as kernels take them. A pointwise convolution of stride 1
-// without padding over images without gaps becomes one of images of a single row. Throws
+// Checks sizes and pointers, and writes them as kernels take them. A pointwise convolution of
+// stride 1 without padding over images without gaps becomes one of images of a single row. Throws
 // std::invalid_argument.
 Geometry to_geometry(const CudaConv& conv);
 
@@ -39,8 +39,9 @@ template <typename Params>
 void launch(void (*kernel)(Params), dim3 grid, int threads, int shared_bytes, void* stream,
             const Params& params) {
   if (shared_bytes > 48 << 10)
-    cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes),
-               "asking for shared memory");
+    cuda_check(
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes),
+        "asking for shared memory");
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = dim3(threads);
@@ -51,9 +52,10 @@ void launch(void (*kernel)(Params), dim3 grid, int threads, int shared_bytes, vo
 
 }  // namespace lnx
 
-// A kernel under its own name, which says type, operation, form, tile and backend. Four blocks of 128
-// threads on a multiprocessor leave each thread 128 registers.
-#define LNX_KERNEL(name, threads, Params, body)                                             \
-  extern "C" __global__ void __launch_bounds__(threads, 4) name(const __grid_constant__ Params p) { \
-    lnx::body(p);                                                                           \
+// A kernel under its own name, which says type, operation, form, tile and backend. Four blocks of
+// 128 threads on a multiprocessor leave each thread 128 registers.
+#define LNX_KERNEL(name, threads, Params, body)            \
+  extern "C" __global__ void __launch_bounds__(threads, 4) \
+      name(const __grid_constant__ Params p) {             \
+    lnx::body(p);                                          \
   }

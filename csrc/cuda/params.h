@@ -45,8 +45,9 @@ struct ListsParams {
   int stage_slices;  // slices that a warp stages at once
   int stage_floats;  // of a warp, for their weights
   int stage_bytes;   // of a warp, weights and channels
-  // Lanes of a warp that compute other pixels, a power of two. Where an image has too few pixels, the
-  // rest of the warp takes other slices of the same filter, and their sums are added up in the end.
+  // Lanes of a warp that compute other pixels, a power of two. Where an image has too few pixels,
+  // the rest of the warp takes other slices of the same filter, and their sums are added up in the
+  // end.
   int team;
 };
 
@@ -58,14 +59,14 @@ struct BlocksParams {
   const uint32_t* block_ptr;
   const int32_t* channel;
   const void* fragments;
-  int tile_rows;      // output rows of a tile
-  int tile_runs;      // runs of 8 pixels in a row of a tile; the product is the block's runs
+  int tile_rows;  // output rows of a tile
+  int tile_runs;  // runs of 8 pixels in a row of a tile; the product is the block's runs
   int tiles_x, tiles_y;
-  int copy_bytes;     // of a copy: 16, 8, 4, or 2 where copies are synchronous
-  int copies_per_row, in_rows;  // of a channel's part of the input tile
+  int copy_bytes;                // of a copy: 16, 8, 4, or 2 where copies are synchronous
+  int copies_per_row, in_rows;   // of a channel's part of the input tile
   int row_pitch, channel_pitch;  // of the input tile in shared memory, in elements
-  int shift;          // of the first column that is needed among those copied, in pixels
-  int taps_per_step;  // taps whose weights are copied at once
+  int shift;                     // of the first column that is needed among those copied, in pixels
+  int taps_per_step;             // taps whose weights are copied at once
 };
 
 }  // namespace lnx

@@ -5,10 +5,10 @@
 #include "cuda/host.h"
 
 // Tiles: filters x pixels of a block.
-#define LNX_BLOCKS_KERNELS(type, Math)                                                       \
-  LNX_KERNEL(lnx_##type##_gconvblocks_32x64__cuda, (lnx::BlocksConfig<Math, 2>::kThreads),   \
-             lnx::BlocksParams, conv_blocks<Math LNX_COMMA 2>)                               \
-  LNX_KERNEL(lnx_##type##_gconvblocks_32x128__cuda, (lnx::BlocksConfig<Math, 4>::kThreads),  \
+#define LNX_BLOCKS_KERNELS(type, Math)                                                      \
+  LNX_KERNEL(lnx_##type##_gconvblocks_32x64__cuda, (lnx::BlocksConfig<Math, 2>::kThreads),  \
+             lnx::BlocksParams, conv_blocks<Math LNX_COMMA 2>)                              \
+  LNX_KERNEL(lnx_##type##_gconvblocks_32x128__cuda, (lnx::BlocksConfig<Math, 4>::kThreads), \
              lnx::BlocksParams, conv_blocks<Math LNX_COMMA 4>)
 #define LNX_COMMA ,
 
@@ -79,8 +79,7 @@ void cuda_conv_blocks(const CudaConv& conv, const CudaBlocks& weight) {
   p.copy_bytes = input_alignment(conv, p.g);
   const auto tile = choose_tile(p.g, tile_limits(weight.math), p.copy_bytes, shared_memory_limit(),
                                 weight.blocks, weight.tile_runs);
-  if (!tile)
-    throw CudaError("no tile of this window fits into shared memory: use form (a)");
+  if (!tile) throw CudaError("no tile of this window fits into shared memory: use form (a)");
   p.tile_rows = tile->tile_rows;
   p.tile_runs = tile->tile_runs;
   p.tiles_x = tile->tiles_x;

@@ -50,8 +50,8 @@ __device__ __forceinline__ void conv_blocks(const BlocksParams& p) {
     const RunPlace place = find_run<Config>(p, warp, run);
     any = any || (tile.y + place.y < p.g.out_height && tile.x + place.x < p.g.out_width);
     pixel[run] = lane % 4 * (Math::kDepth / 8) * p.channel_pitch +
-                 place.y * p.g.stride_h * p.row_pitch +
-                 (place.x + lane / 4) * p.g.stride_w + p.shift;
+                 place.y * p.g.stride_h * p.row_pitch + (place.x + lane / 4) * p.g.stride_w +
+                 p.shift;
   }
 
   BlockSums<Config> sums;

@@ -37,7 +37,8 @@ __device__ __forceinline__ void copy_channels(const BlocksParams& p, const Tile&
       const int row = i / p.copies_per_row;
       const int column = (i - row * p.copies_per_row) * kElements;
       const int y = tile.top + row, x = tile.left + column;
-      const bool inside = channel >= 0 && static_cast<unsigned>(y) < static_cast<unsigned>(p.g.height) &&
+      const bool inside = channel >= 0 &&
+                          static_cast<unsigned>(y) < static_cast<unsigned>(p.g.height) &&
                           static_cast<unsigned>(x) < static_cast<unsigned>(p.g.width);
       const T* const from = plane + (inside ? y * p.g.input.row + x : 0);
       T* const shared = to + c * p.channel_pitch + row * p.row_pitch + column;
@@ -53,8 +54,8 @@ __device__ __forceinline__ void copy_channels(const BlocksParams& p, const Tile&
 
 // The same, by the widest copies that the input's alignment allows.
 template <typename T, int Warps>
-__device__ __forceinline__ void copy_inputs(const BlocksParams& p, const Tile& tile,
-                                            uint32_t first, T* to) {
+__device__ __forceinline__ void copy_inputs(const BlocksParams& p, const Tile& tile, uint32_t first,
+                                            T* to) {
   if (p.copy_bytes == 16)
     copy_channels<T, 16, Warps>(p, tile, first, to);
   else if (p.copy_bytes == 8)

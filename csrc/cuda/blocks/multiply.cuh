@@ -18,12 +18,13 @@ template <typename Config, typename Math>
 struct WeightFragment {
   uint32_t part[Math::kParts][4];
 
-  __device__ __forceinline__ void load(const unsigned char* tap, int step, int row_block, int lane) {
+  __device__ __forceinline__ void load(const unsigned char* tap, int step, int row_block,
+                                       int lane) {
     const int first = (step * Config::kRowBlocks + row_block) * Math::kParts;
 #pragma unroll
     for (int i = 0; i < Math::kParts; ++i) {
-      const auto four = load_shared(reinterpret_cast<const Vec<uint32_t, 4>*>(tap) +
-                                    (first + i) * kWarp + lane);
+      const auto four =
+          load_shared(reinterpret_cast<const Vec<uint32_t, 4>*>(tap) + (first + i) * kWarp + lane);
 #pragma unroll
       for (int k = 0; k < 4; ++k) part[i][k] = four.item[k];
     }
@@ -84,9 +85,9 @@ struct InputFragment<Direct<T>> {
 // Adds one tap of a stage's channels. inputs[i] is the lane's pixel of run i under this tap, in the
 // first channel that the lane holds.
 template <typename Config, typename Math>
-__device__ __forceinline__ void multiply_tap(const typename Math::Storage* const (&inputs)[Config::kRuns],
-                                             int channel_pitch, const unsigned char* tap, int lane,
-                                             BlockSums<Config>& sums) {
+__device__ __forceinline__ void multiply_tap(
+    const typename Math::Storage* const (&inputs)[Config::kRuns], int channel_pitch,
+    const unsigned char* tap, int lane, BlockSums<Config>& sums) {
 #pragma unroll
   for (int step = 0; step < Config::kSteps; ++step) {
     WeightFragment<Config, Math> a[Config::kRowBlocks];
@@ -97,8 +98,7 @@ __device__ __forceinline__ void multiply_tap(const typename Math::Storage* const
       InputFragment<Math> b;
       b.load(inputs[run] + step * Math::kDepth * channel_pitch, channel_pitch);
 #pragma unroll
-      for (int row = 0; row < Config::kRowBlocks; ++row)
-        b.multiply(sums.c[row][run], a[row].part);
+      for (int row = 0; row < Config::kRowBlocks; ++row) b.multiply(sums.c[row][run], a[row].part);
     }
   }
 }

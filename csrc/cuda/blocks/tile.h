@@ -23,8 +23,8 @@ struct TileChoice {
 
 // What the kernel is compiled for.
 struct TileLimits {
-  int element;      // bytes
-  int channels;     // of a stage
+  int element;   // bytes
+  int channels;  // of a stage
   int stages;
   int tap_bytes;    // of a tap's weights in a stage
   int stage_bytes;  // of weights in a stage, where a tap is not more
@@ -39,17 +39,19 @@ inline TileChoice lay_out(const Geometry& g, const TileLimits& limits, int copy_
   t.tiles_x = (g.out_width + tile_runs * 8 - 1) / (tile_runs * 8);
   t.tiles_y = (g.out_height + t.tile_rows - 1) / t.tile_rows;
   t.in_rows = (t.tile_rows - 1) * g.stride_h + (g.kernel_h - 1) * g.dilation_h + 1;
-  // A tile begins at a multiple of 8 columns, so that the distance from the last copy's begin to its
-  // first column is the same for all.
+  // A tile begins at a multiple of 8 columns, so that the distance from the last copy's begin to
+  // its first column is the same for all.
   const int per_copy = copy_bytes / limits.element, per_16 = 16 / limits.element;
   t.shift = (per_copy - g.pad_w % per_copy) % per_copy;
-  const int columns = t.shift + (tile_runs * 8 - 1) * g.stride_w + (g.kernel_w - 1) * g.dilation_w + 1;
+  const int columns =
+      t.shift + (tile_runs * 8 - 1) * g.stride_w + (g.kernel_w - 1) * g.dilation_w + 1;
   t.copies_per_row = (columns + per_copy - 1) / per_copy;
   t.row_pitch = (t.copies_per_row * per_copy + per_16 - 1) / per_16 * per_16;
   // The four channels whose pixels a warp reads at once begin 8 banks apart.
   const int bank_bytes = limits.element == 4 ? 128 : 64;
   int64_t pitch_bytes = int64_t{t.in_rows} * t.row_pitch * limits.element;
-  pitch_bytes += ((limits.element == 4 ? 32 : 16) - pitch_bytes % bank_bytes + bank_bytes) % bank_bytes;
+  pitch_bytes +=
+      ((limits.element == 4 ? 32 : 16) - pitch_bytes % bank_bytes + bank_bytes) % bank_bytes;
   t.channel_pitch = static_cast<int>(std::min<int64_t>(pitch_bytes / limits.element, 1 << 20));
   const int taps = g.kernel_h * g.kernel_w;
   const int at_once = std::max(1, limits.stage_bytes / limits.tap_bytes);
@@ -60,8 +62,8 @@ inline TileChoice lay_out(const Geometry& g, const TileLimits& limits, int copy_
   return t;
 }
 
-// The tile of so many runs that covers the output with the fewest pixels, then with the fewest copies.
-// None where shared memory holds none.
+// The tile of so many runs that covers the output with the fewest pixels, then with the fewest
+// copies. None where shared memory holds none.
 inline std::optional<TileChoice> best_tile(const Geometry& g, const TileLimits& limits,
                                            int copy_bytes, int runs, int64_t shared_limit) {
   std::optional<TileChoice> best;
@@ -75,8 +77,8 @@ inline std::optional<TileChoice> best_tile(const Geometry& g, const TileLimits& 
   return best;
 }
 
-// 16 runs where that wastes at most a tenth more pixels than 8 and leaves `enough` blocks; 8 otherwise.
-// `forced` is 8 or 16 to have that, or 0.
+// 16 runs where that wastes at most a tenth more pixels than 8 and leaves `enough` blocks; 8
+// otherwise. `forced` is 8 or 16 to have that, or 0.
 inline std::optional<TileChoice> choose_tile(const Geometry& g, const TileLimits& limits,
                                              int copy_bytes, int64_t shared_limit,
                                              int64_t filter_blocks, int forced) {

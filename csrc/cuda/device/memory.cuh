@@ -52,8 +52,8 @@ __device__ __forceinline__ void store_shared(V* address, const V& value) {
   *address = value;
 }
 
-// Writes 4, 8 or 16 bytes to shared memory: the first `size` of them copied, the rest zeros. What is
-// not copied is not read.
+// Writes 4, 8 or 16 bytes to shared memory: the first `size` of them copied, the rest zeros. What
+// is not copied is not read.
 template <int Bytes>
 __device__ __forceinline__ void copy_async(void* shared, const void* global, int size) {
   static_assert(Bytes == 4 || Bytes == 8 || Bytes == 16, "asynchronous copies are 4 to 16 bytes");

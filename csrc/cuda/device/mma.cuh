@@ -1,5 +1,6 @@
 // c += a * b on tensor cores, by one warp: 16 rows of a, 8 columns of b. With q = lane / 4 and
-// r = lane % 4, a lane holds c[0], c[1] at row q, columns 2r and 2r + 1, and c[2], c[3] at row q + 8.
+// r = lane % 4, a lane holds c[0], c[1] at row q, columns 2r and 2r + 1, and c[2], c[3] at row q
+// + 8.
 #pragma once
 
 #include "cuda/device/types.cuh"

@@ -20,7 +20,7 @@ __device__ __forceinline__ Patch find_patch(const ListsParams& p, const Lane& at
   const int unit = static_cast<int>(blockIdx.x) * p.team + at.member;
   const int rest = unit / vectors;
   const int vector = unit - rest * vectors, image = rest / row_blocks;
-  return {image < p.g.images, image, (rest - image * row_blocks) * Config::kRows,
+  return {image < p.g.images,       image,  (rest - image * row_blocks) * Config::kRows,
           vector * Config::kVector, vector, vectors};
 }
 
@@ -65,8 +65,8 @@ __device__ __forceinline__ void conv3x3_lists(const ListsParams& p) {
   if (index >= static_cast<uint32_t>(p.g.filters)) return;
   const uint32_t filter = load_global(p.order + index);
   const Patch patch = find_patch<T>(p, at);
-  const T* const image = static_cast<const T*>(p.input) +
-                         (patch.inside ? patch.image * p.g.input.image : 0);
+  const T* const image =
+      static_cast<const T*>(p.input) + (patch.inside ? patch.image * p.g.input.image : 0);
 
   float sums[kRows * kVector] = {};
   for_slices(p, at, filter, [&](const float* weights, uint32_t channel, bool mine) {

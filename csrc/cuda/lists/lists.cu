@@ -8,12 +8,12 @@
 #include "cuda/lists/window.cuh"
 
 // Tiles: rows x columns of a thread.
-#define LNX_LISTS_KERNELS(type, T, vector, two_vectors)                                            \
-  LNX_KERNEL(lnx_##type##_gconv3x3s1lists_4x##vector##__cuda, lnx::ListsConfig<T>::kThreads,       \
-             lnx::ListsParams, conv3x3_lists<T>)                                                   \
+#define LNX_LISTS_KERNELS(type, T, vector, two_vectors)                                           \
+  LNX_KERNEL(lnx_##type##_gconv3x3s1lists_4x##vector##__cuda, lnx::ListsConfig<T>::kThreads,      \
+             lnx::ListsParams, conv3x3_lists<T>)                                                  \
   LNX_KERNEL(lnx_##type##_gconv1x1s1lists_1x##two_vectors##__cuda, lnx::ListsConfig<T>::kThreads, \
-             lnx::ListsParams, pointwise_lists<T>)                                                 \
-  LNX_KERNEL(lnx_##type##_gconvlists_1x4__cuda, lnx::ListsConfig<T>::kThreads, lnx::ListsParams,   \
+             lnx::ListsParams, pointwise_lists<T>)                                                \
+  LNX_KERNEL(lnx_##type##_gconvlists_1x4__cuda, lnx::ListsConfig<T>::kThreads, lnx::ListsParams,  \
              window_lists<T>)
 
 LNX_LISTS_KERNELS(f32, float, 4, 8)
@@ -57,7 +57,8 @@ Choice choose(const Geometry& g) {
 
 void cuda_conv_lists(const CudaConv& conv, const CudaLists& weight) {
   using Config = ListsConfig<float>;
-  if (weight.slice_channels < 1 || (weight.slice_channels > 1 && conv.kernel[0] * conv.kernel[1] > 1))
+  if (weight.slice_channels < 1 ||
+      (weight.slice_channels > 1 && conv.kernel[0] * conv.kernel[1] > 1))
     throw std::invalid_argument("slices have several channels in 1x1 kernels only");
   ListsParams p{};
   p.g = to_geometry(conv);

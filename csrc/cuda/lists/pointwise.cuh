@@ -33,8 +33,7 @@ __device__ __forceinline__ void load_run(const ListsParams& p, const T* address,
     for (int i = 0; i < kVector; ++i) in[i] = to_float(vector.item[i]);
   } else {
 #pragma unroll
-    for (int i = 0; i < kVector; ++i)
-      in[i] = i < count ? to_float(load_global(address + i)) : 0.0f;
+    for (int i = 0; i < kVector; ++i) in[i] = i < count ? to_float(load_global(address + i)) : 0.0f;
   }
 }
 

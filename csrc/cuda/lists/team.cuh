@@ -46,8 +46,8 @@ __device__ __forceinline__ void fill_stage(const ListsParams& p, uint32_t first,
     store_shared(stage.channel + s, load_global(p.channel + first + s));
 }
 
-// Calls slice(weights, channel, mine) for each slice of the filter, in turn by teams. All lanes call
-// it as often, so that it may use shuffles; where not `mine`, the slice is another team's.
+// Calls slice(weights, channel, mine) for each slice of the filter, in turn by teams. All lanes
+// call it as often, so that it may use shuffles; where not `mine`, the slice is another team's.
 template <typename Slice>
 __device__ __forceinline__ void for_slices(const ListsParams& p, const Lane& at, uint32_t filter,
                                            Slice&& slice) {

@@ -19,8 +19,8 @@ __device__ __forceinline__ void store_weight(typename Math::Storage* to, float v
   }
 }
 
-// A block arranges one filter, a thread one weight at a time. What pads a group's last slice is left
-// out.
+// A block arranges one filter, a thread one weight at a time. What pads a group's last slice is
+// left out.
 template <typename Math>
 __device__ __forceinline__ void arrange_slices(const CudaArrange& p) {
   using T = typename Math::Storage;
@@ -40,8 +40,7 @@ __device__ __forceinline__ void arrange_slices(const CudaArrange& p) {
     const int c = within / taps, tap = within - c * taps;
     if (load_global(p.channel + slice) + c >= group_end) continue;
     const uint32_t place = block_first + load_global(p.slot + slice) + c;
-    const int64_t stage_tap =
-        static_cast<int64_t>(place / Config::kChannels) * taps + tap;
+    const int64_t stage_tap = static_cast<int64_t>(place / Config::kChannels) * taps + tap;
     T* const to = reinterpret_cast<T*>(static_cast<unsigned char*>(p.fragments) +
                                        stage_tap * Config::kTapBytes);
     store_weight<Math>(

@@ -15,8 +15,8 @@ struct DecodeParams {
   float* values;
 };
 
-// A block decodes one filter, a thread one weight at a time. The sum is exact in 64 bits, so there is
-// one rounding to float, and none by the unit; then one by the scale.
+// A block decodes one filter, a thread one weight at a time. The sum is exact in 64 bits, so there
+// is one rounding to float, and none by the unit; then one by the scale.
 __device__ __forceinline__ void decode_slices(const DecodeParams& p) {
   const int64_t end = static_cast<int64_t>(load_global(p.filter_ptr + blockIdx.x + 1)) * p.length;
   const int64_t begin = static_cast<int64_t>(load_global(p.filter_ptr + blockIdx.x)) * p.length;

@@ -41,7 +41,8 @@ void cuda_arrange(const CudaArrange& arrange) {
   require_filters(arrange.filters);
   if (arrange.groups < 1 || arrange.filters % arrange.groups || arrange.channels % arrange.groups)
     throw std::invalid_argument("groups must divide channels and filters");
-  if (arrange.taps < 1 || arrange.slice_channels < 1 || arrange.taps * arrange.slice_channels > 1 << 15)
+  if (arrange.taps < 1 || arrange.slice_channels < 1 ||
+      arrange.taps * arrange.slice_channels > 1 << 15)
     throw std::invalid_argument("slices must have 1 to 2^15 weights");
   constexpr void (*kKernels[])(CudaArrange) = {lnx_tf32x3_arrange__cuda, lnx_tf32_arrange__cuda,
                                                lnx_f16_arrange__cuda, lnx_bf16_arrange__cuda};

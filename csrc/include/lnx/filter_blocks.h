@@ -26,7 +26,7 @@ struct FilterBlocks {
   std::vector<uint32_t> block_ptr;  // blocks + 1: the union of block b is channel[block_ptr[b]] up
                                     // to channel[block_ptr[b + 1]], multiples of kChannels
   std::vector<int32_t> channel;     // ascending within a union, then kNoChannel
-  std::vector<uint32_t> slot;       // slices: where in its block's union the slice's first channel is
+  std::vector<uint32_t> slot;  // slices: where in its block's union the slice's first channel is
 };
 
 // Orders filters greedily: a block starts with the filter of most channels among those left, and

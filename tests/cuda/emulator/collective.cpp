@@ -5,7 +5,8 @@
 namespace emulated {
 
 std::string Warp::join(int lane, Operation joined, uint32_t mask, int at) {
-  if (!(mask >> lane & 1)) return "wrong lane: lane " + std::to_string(lane) + " is not in its mask";
+  if (!(mask >> lane & 1))
+    return "wrong lane: lane " + std::to_string(lane) + " is not in its mask";
   if (operation == Operation::kNone) {
     operation = joined;
     expected = mask;

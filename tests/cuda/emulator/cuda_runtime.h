@@ -1,5 +1,5 @@
-// Stands in for CUDA's header of this name: the words of the language, and as much of the runtime as
-// launchers use.
+// Stands in for CUDA's header of this name: the words of the language, and as much of the runtime
+// as launchers use.
 #pragma once
 
 #include <cmath>
@@ -20,7 +20,7 @@
 namespace emulated {
 
 // threadIdx.x and its kin ask the machine each time.
-template <Index (*Ask)(), unsigned Index::*Axis>
+template <Index (*Ask)(), unsigned Index::* Axis>
 struct Coordinate {
   operator unsigned() const { return Ask().*Axis; }
 };

@@ -53,8 +53,7 @@ void arrive(Fiber::Context& here) {
 
 // makecontext hands over integers only.
 void begin(unsigned high, unsigned low) {
-  auto* const here =
-      reinterpret_cast<Fiber::Context*>(static_cast<uintptr_t>(high) << 32 | low);
+  auto* const here = reinterpret_cast<Fiber::Context*>(static_cast<uintptr_t>(high) << 32 | low);
 #if defined(__SANITIZE_ADDRESS__)
   arrive(*here);
 #endif

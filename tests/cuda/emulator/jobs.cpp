@@ -73,15 +73,15 @@ class ConvJob : public Job {
     const Buffer values = buffer_of("the weights", slices_.values);
     if (form_ == "lists") {
       const Buffer order = buffer_of("the order", lnx::longest_first(slices_));
-      lnx::cuda_conv_lists(
-          conv_, {static_cast<int64_t>(slices_.channel.size()), slice_channels_,
-                  filter_ptr.get<uint32_t>(), channel.get<uint32_t>(), values.get<float>(),
-                  order.get<uint32_t>()});
+      lnx::cuda_conv_lists(conv_, {static_cast<int64_t>(slices_.channel.size()), slice_channels_,
+                                   filter_ptr.get<uint32_t>(), channel.get<uint32_t>(),
+                                   values.get<float>(), order.get<uint32_t>()});
       return bytes_of(output);
     }
     const int64_t taps = conv_.kernel[0] * conv_.kernel[1];
-    const lnx::SliceShape shape{conv_.filters,   0,           static_cast<int>(taps * slice_channels_),
-                                slice_channels_, conv_.groups, conv_.channels};
+    const lnx::SliceShape shape{
+        conv_.filters, 0, static_cast<int>(taps * slice_channels_), slice_channels_, conv_.groups,
+        conv_.channels};
     const lnx::FilterBlocks plan = lnx::make_filter_blocks(shape, slices_);
     const Buffer order = buffer_of("the order", plan.order);
     const Buffer position = buffer_of("the positions", plan.position);
@@ -95,9 +95,9 @@ class ConvJob : public Job {
                        filter_ptr.get<uint32_t>(), channel.get<uint32_t>(), values.get<float>(),
                        position.get<uint32_t>(), slot.get<uint32_t>(), block_ptr.get<uint32_t>(),
                        fragments.get(), nullptr});
-    lnx::cuda_conv_blocks(conv_, {math_, tile_runs_, plan.blocks(), order.get<uint32_t>(),
-                                  block_ptr.get<uint32_t>(), unions.get<int32_t>(),
-                                  fragments.get()});
+    lnx::cuda_conv_blocks(
+        conv_, {math_, tile_runs_, plan.blocks(), order.get<uint32_t>(), block_ptr.get<uint32_t>(),
+                unions.get<int32_t>(), fragments.get()});
     return bytes_of(output);
   }
 
@@ -167,8 +167,7 @@ class StatusJob : public Job {
 
 class PlantedJob : public Job {
  public:
-  explicit PlantedJob(CaseReader& in)
-      : bug_(static_cast<Bug>(in.integer())), values_(in.reals()) {}
+  explicit PlantedJob(CaseReader& in) : bug_(static_cast<Bug>(in.integer())), values_(in.reals()) {}
 
   std::string run() override {
     const Buffer in = buffer_of("the input", values_);

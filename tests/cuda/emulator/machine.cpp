@@ -43,8 +43,8 @@ struct Machine {
   const std::function<void()>* body = nullptr;
   Thread* current = nullptr;
   Index grid{}, block{};
-  int count = 0;    // threads of the block
-  int arrived = 0;  // at the block's barrier
+  int count = 0;          // threads of the block
+  int arrived = 0;        // at the block's barrier
   uint32_t meetings = 0;  // barriers so far, all blocks together
   std::string error;
   char barrier_tag = 0, start_tag = 0, end_tag = 0;
@@ -81,7 +81,8 @@ const char* name(State state) {
   std::terminate();  // an abandoned thread does not come back
 }
 
-// Goes on with the next thread that can, in the block's order; with the machine when all have ended.
+// Goes on with the next thread that can, in the block's order; with the machine when all have
+// ended.
 void next_thread() {
   Machine& m = machine();
   Thread& from = *m.current;
@@ -104,8 +105,9 @@ void next_thread() {
   for (int i = 0; i < m.count; ++i) {
     const Thread& thread = m.threads[i];
     if (last && last->state == thread.state && last->line == thread.line) continue;
-    message += where(thread) + " " + name(thread.state) +
-               (thread.state == State::kDone ? "; " : " at line " + std::to_string(thread.line) + "; ");
+    message +=
+        where(thread) + " " + name(thread.state) +
+        (thread.state == State::kDone ? "; " : " at line " + std::to_string(thread.line) + "; ");
     last = &thread;
   }
   abandon(message + "and none can go on");
@@ -219,9 +221,7 @@ Index block_index() { return machine().block; }
 Index block_size() { return {static_cast<unsigned>(machine().count), 1, 1}; }
 Index grid_size() { return machine().grid; }
 
-void fail(const std::string& message) {
-  abandon(where(*machine().current) + ": " + message);
-}
+void fail(const std::string& message) { abandon(where(*machine().current) + ": " + message); }
 
 Moment now() {
   const Machine& m = machine();

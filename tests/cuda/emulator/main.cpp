@@ -1,5 +1,5 @@
-// Runs jobs that tests/cuda/emulated.py wrote, and writes what came of each: an error or nothing, then
-// the bytes of its output.
+// Runs jobs that tests/cuda/emulated.py wrote, and writes what came of each: an error or nothing,
+// then the bytes of its output.
 //
 //     emulator jobs.bin results.bin
 #include <cstdio>

@@ -98,7 +98,8 @@ void check_global(const void* pointer, size_t bytes, bool write) {
   const auto address = reinterpret_cast<uintptr_t>(pointer);
   if (!last_region || !holds(*last_region, address, bytes)) last_region = region_before(address);
   if (last_region && holds(*last_region, address, bytes) && address % bytes == 0) {
-    if (write && !last_region->writable) fail("write to " + last_region->name + ", which is read-only");
+    if (write && !last_region->writable)
+      fail("write to " + last_region->name + ", which is read-only");
     return;
   }
   std::string place = ", far from all buffers";
@@ -165,7 +166,8 @@ void finish_copies(int pending) {
   ThreadCopies& mine = thread_copies(now().thread);
   const int last = mine.group - pending;
   size_t done = 0;
-  while (done < mine.copies.size() && mine.copies[done].group < last) write_copy(mine.copies[done++]);
+  while (done < mine.copies.size() && mine.copies[done].group < last)
+    write_copy(mine.copies[done++]);
   mine.copies.erase(mine.copies.begin(), mine.copies.begin() + done);
 }
 

@@ -1,5 +1,5 @@
-// Checked memory: every access lies within a buffer or within the block's shared memory, is aligned,
-// reads what was written, and races with no other thread.
+// Checked memory: every access lies within a buffer or within the block's shared memory, is
+// aligned, reads what was written, and races with no other thread.
 #pragma once
 
 #include <cstddef>

@@ -1,8 +1,7 @@
 // A small kernel with mistakes planted in it, for the emulator to find.
-#include "planted.h"
-
 #include "cuda/device/memory.cuh"
 #include "cuda/device/mma.cuh"
+#include "planted.h"
 
 namespace {
 

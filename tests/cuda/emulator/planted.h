@@ -9,7 +9,7 @@ enum class Bug {
   kDivergentBarrier,  // some threads do not come
   kWrongLane,         // a shuffle reads a lane that takes no part
   kNoneInProduct,
-  kWrongFragment,     // lanes hold each other's values of a matrix
+  kWrongFragment,  // lanes hold each other's values of a matrix
 };
 
 // in [count] and out [count] of the emulator's buffers; blocks: one, counts the blocks that ran.

@@ -7,8 +7,8 @@ void RaceCheck::clear(size_t bytes) {
   ++block_;
 }
 
-// Ordered are accesses of one thread, accesses with a barrier of the block between them, and accesses
-// of one warp with a barrier of the warp between them.
+// Ordered are accesses of one thread, accesses with a barrier of the block between them, and
+// accesses of one warp with a barrier of the warp between them.
 bool RaceCheck::races(const Access& before, const Moment& now) {
   if (before.thread == kNobody || before.block != now.block) return false;
   if (before.other_warps) return true;
@@ -24,7 +24,8 @@ std::string RaceCheck::access(size_t offset, size_t bytes, bool write, const Mom
              std::to_string(other.thread) + kind + "without a barrier in between";
     };
     if (races(cell.write, now))
-      return tell(write ? " wrote what this one overwrites, " : " wrote what this one reads, ", cell.write);
+      return tell(write ? " wrote what this one overwrites, " : " wrote what this one reads, ",
+                  cell.write);
     if (write) {
       if (races(cell.read, now)) return tell(" read what this one overwrites, ", cell.read);
       cell.write = {now.thread, now.block, now.warp, false, false};
@@ -32,7 +33,8 @@ std::string RaceCheck::access(size_t offset, size_t bytes, bool write, const Mom
       continue;
     }
     if (cell.written_in != block_)
-      return "read of shared memory at byte " + std::to_string(2 * i) + ", which nothing has written";
+      return "read of shared memory at byte " + std::to_string(2 * i) +
+             ", which nothing has written";
     Access& read = cell.read;
     if (read.thread == kNobody || read.block != now.block) {
       read = {now.thread, now.block, now.warp, false, false};

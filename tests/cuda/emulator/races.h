@@ -21,8 +21,8 @@ class RaceCheck {
 
  private:
   static constexpr int kNobody = -1;
-  // The last access of a kind; of reads also whether others of the same warp, or of other warps, read
-  // since the block last met.
+  // The last access of a kind; of reads also whether others of the same warp, or of other warps,
+  // read since the block last met.
   struct Access {
     int thread = kNobody;
     uint32_t block = 0, warp = 0;
