@@ -4,24 +4,38 @@
 
 namespace emulated {
 
-std::string Warp::join(int lane, Operation joined, uint32_t mask, int at) {
-  if (!(mask >> lane & 1))
-    return "wrong lane: lane " + std::to_string(lane) + " is not in its mask";
-  if (operation == Operation::kNone) {
-    operation = joined;
-    expected = mask;
-    line = at;
-  } else if (operation != joined || expected != mask || line != at) {
-    return "divergent warp: other lanes are in another operation, at line " + std::to_string(line);
+Meeting* Warp::join(int lane, Operation operation, uint32_t mask, int line, std::string& wrong) {
+  if (!(mask >> lane & 1)) {
+    wrong = "wrong lane: lane " + std::to_string(lane) + " is not in its mask";
+    return nullptr;
   }
-  arrived |= 1u << lane;
-  return {};
+  Meeting* found = nullptr;
+  for (Meeting& meeting : meetings_) {
+    const bool open = meeting.mask && !meeting.complete();
+    if (open && (meeting.mask & mask)) {
+      if (meeting.operation != operation || meeting.mask != mask || meeting.line != line) {
+        wrong = "divergent warp: other lanes are in another operation, at line " +
+                std::to_string(meeting.line);
+        return nullptr;
+      }
+      found = &meeting;
+      break;
+    }
+    if (!meeting.mask && !found) found = &meeting;
+  }
+  if (!found->mask) {
+    found->operation = operation;
+    found->mask = mask;
+    found->line = line;
+    found->arrived = found->left = 0;
+  }
+  found->arrived |= 1u << lane;
+  return found;
 }
 
-void Warp::leave() {
-  operation = Operation::kNone;
-  arrived = expected = 0;
-  ++meetings;
+void Warp::leave(Meeting& meeting, int lane) {
+  meeting.left |= 1u << lane;
+  if (meeting.left == meeting.mask) meeting.mask = 0;
 }
 
 void multiply_fragments(const MmaLane (&lanes)[32], int depth, PairKind kind) {

@@ -166,30 +166,37 @@ void run_block(Index block) {
 
 int lane() { return machine().current->index % 32; }
 
-Warp& warp() { return machine().warps[machine().current->index / 32]; }
-
-// Waits until all lanes of the mask are in the same operation; the last one calls `complete`.
-template <typename Complete>
-void meet(Operation operation, uint32_t mask, int line, Complete&& complete) {
+// Arrives at an operation with `give`, waits until all lanes of the mask are there, when the last
+// one calls `complete`, and takes the result of `take`.
+template <typename Give, typename Complete, typename Take>
+auto meet(Operation operation, uint32_t mask, int line, Give&& give, Complete&& complete,
+          Take&& take) {
   Machine& m = machine();
-  Warp& w = warp();
+  Warp& w = m.warps[m.current->index / 32];
   Thread& self = *m.current;
-  const std::string wrong = w.join(lane(), operation, mask, line);
-  if (!wrong.empty()) abandon(where(self) + " at line " + std::to_string(line) + ": " + wrong);
+  std::string wrong;
+  Meeting* const meeting = w.join(lane(), operation, mask, line, wrong);
+  if (!meeting) fail("at line " + std::to_string(line) + ", " + wrong);
+  give(*meeting);
   self.line = line;
-  __tsan_release(&w);
-  if (!w.complete()) {
+  __tsan_release(meeting);
+  if (!meeting->complete()) {
     self.state = State::kAtWarp;
     next_thread();
   } else {
-    complete(w);
-    w.leave();
+    complete(*meeting);
+    if (operation == Operation::kSync && mask == 0xffffffffu) ++w.barriers;
     const int first = self.index / 32 * 32;
     for (int i = first; i < std::min(first + 32, m.count); ++i)
       if (mask >> (i - first) & 1) m.threads[i].state = State::kReady;
   }
-  __tsan_acquire(&w);
+  if (operation == Operation::kSync) __tsan_acquire(meeting);
+  const auto result = take(*meeting);
+  Warp::leave(*meeting, lane());
+  return result;
 }
+
+constexpr auto kNothing = [](Meeting&) { return 0; };
 
 }  // namespace
 
@@ -225,7 +232,7 @@ void fail(const std::string& message) { abandon(where(*machine().current) + ": "
 
 Moment now() {
   const Machine& m = machine();
-  return {m.current->index, m.meetings, m.warps[m.current->index / 32].meetings};
+  return {m.current->index, m.meetings, m.warps[m.current->index / 32].barriers};
 }
 
 void sync_block(int line) {
@@ -250,35 +257,37 @@ void sync_block(int line) {
 }
 
 void sync_warp(uint32_t mask, int line) {
-  meet(Operation::kSync, mask, line, [](Warp&) {});
+  meet(Operation::kSync, mask, line, kNothing, kNothing, kNothing);
 }
 
 uint32_t exchange(uint32_t mask, uint32_t value, int source, int line) {
-  Warp& w = warp();
-  const uint32_t turn = w.turn();
-  w.values[turn][lane()] = value;
   if (source < 0 || source > 31 || !(mask >> source & 1))
     fail("wrong lane: a shuffle at line " + std::to_string(line) + " reads lane " +
          std::to_string(source) + ", which takes no part in it");
-  meet(Operation::kExchange, mask, line, [](Warp&) {});
-  return w.values[turn][source];
+  return meet(
+      Operation::kExchange, mask, line, [&](Meeting& m) { m.values[lane()] = value; }, kNothing,
+      [&](Meeting& m) { return m.values[source]; });
 }
 
 uint32_t ballot(uint32_t mask, bool vote, int line) {
-  Warp& w = warp();
-  const uint32_t turn = w.turn();
-  w.values[turn][lane()] = vote;
-  meet(Operation::kExchange, mask, line, [](Warp&) {});
-  uint32_t result = 0;
-  for (int i = 0; i < 32; ++i)
-    if (mask >> i & 1) result |= w.values[turn][i] << i;
-  return result;
+  return meet(
+      Operation::kExchange, mask, line, [&](Meeting& m) { m.values[lane()] = vote; }, kNothing,
+      [&](Meeting& m) {
+        uint32_t result = 0;
+        for (int i = 0; i < 32; ++i)
+          if (mask >> i & 1) result |= m.values[i] << i;
+        return result;
+      });
 }
 
 void mma_sync(const MmaLane& operands, int depth, PairKind kind, int line) {
-  warp().operands[lane()] = operands;
-  meet(Operation::kMma, 0xffffffffu, line,
-       [&](Warp& w) { multiply_fragments(w.operands, depth, kind); });
+  meet(
+      Operation::kMma, 0xffffffffu, line, [&](Meeting& m) { m.operands[lane()] = operands; },
+      [&](Meeting& m) {
+        multiply_fragments(m.operands, depth, kind);
+        return 0;
+      },
+      kNothing);
 }
 
 }  // namespace emulated

@@ -29,11 +29,8 @@ void reverse_kernel(const Params p) {
   float* const shared = reinterpret_cast<float*>(shared_memory());
   store_shared(shared + thread + (bug == Bug::kSharedBounds),
                inside || bug == Bug::kGlobalBounds ? load_global(p.in + i) : 0.0f);
-  if (bug == Bug::kDivergentBarrier) {
-    if (inside) __syncthreads();
-  } else if (bug != Bug::kMissingBarrier) {
-    __syncthreads();
-  }
+  if (bug == Bug::kDivergentBarrier && !inside) return;
+  if (bug != Bug::kMissingBarrier) __syncthreads();
   const float value = load_shared(shared + kThreads - 1 - thread);
   const uint32_t half = lane < 16 ? 0x0000ffffu : 0xffff0000u;
   float sum = value;

@@ -6,7 +6,7 @@ enum class Bug {
   kGlobalBounds,      // reads past the end of the input
   kSharedBounds,      // writes one value too far
   kMissingBarrier,    // reads what others write, without waiting
-  kDivergentBarrier,  // some threads do not come
+  kDivergentBarrier,  // some threads end before it
   kWrongLane,         // a shuffle reads a lane that takes no part
   kNoneInProduct,
   kWrongFragment,  // lanes hold each other's values of a matrix
