@@ -127,7 +127,11 @@ class Jobs:
             jobs, results = Path(folder) / "jobs", Path(folder) / "results"
             jobs.write_bytes(b"".join(self.parts))
             # Leaks: what a kernel that was stopped in the middle held.
-            environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+            environment = {
+                **os.environ,
+                "ASAN_OPTIONS": "detect_leaks=0",
+                "TSAN_OPTIONS": "halt_on_error=1",
+            }
             done = subprocess.run(
                 [emulator, jobs, results], capture_output=True, text=True, env=environment
             )

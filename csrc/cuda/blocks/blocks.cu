@@ -5,10 +5,10 @@
 #include "cuda/host.h"
 
 // Tiles: filters x pixels of a block.
-#define LNX_BLOCKS_KERNELS(type, Math)                                                      \
-  LNX_KERNEL(lnx_##type##_gconvblocks_32x64__cuda, (lnx::BlocksConfig<Math, 2>::kThreads),  \
-             lnx::BlocksParams, conv_blocks<Math LNX_COMMA 2>)                              \
-  LNX_KERNEL(lnx_##type##_gconvblocks_32x128__cuda, (lnx::BlocksConfig<Math, 4>::kThreads), \
+#define LNX_BLOCKS_KERNELS(type, Math)                                                \
+  LNX_KERNEL(lnx_##type##_uconv_32x64__cuda, (lnx::BlocksConfig<Math, 2>::kThreads),  \
+             lnx::BlocksParams, conv_blocks<Math LNX_COMMA 2>)                        \
+  LNX_KERNEL(lnx_##type##_uconv_32x128__cuda, (lnx::BlocksConfig<Math, 4>::kThreads), \
              lnx::BlocksParams, conv_blocks<Math LNX_COMMA 4>)
 #define LNX_COMMA ,
 
@@ -24,10 +24,10 @@ using Kernel = void (*)(BlocksParams);
 
 // By CudaMath: 64 and 128 pixels.
 constexpr Kernel kKernels[4][2] = {
-    {lnx_tf32x3_gconvblocks_32x64__cuda, lnx_tf32x3_gconvblocks_32x128__cuda},
-    {lnx_tf32_gconvblocks_32x64__cuda, lnx_tf32_gconvblocks_32x128__cuda},
-    {lnx_f16_gconvblocks_32x64__cuda, lnx_f16_gconvblocks_32x128__cuda},
-    {lnx_bf16_gconvblocks_32x64__cuda, lnx_bf16_gconvblocks_32x128__cuda},
+    {lnx_tf32x3_uconv_32x64__cuda, lnx_tf32x3_uconv_32x128__cuda},
+    {lnx_tf32_uconv_32x64__cuda, lnx_tf32_uconv_32x128__cuda},
+    {lnx_f16_uconv_32x64__cuda, lnx_f16_uconv_32x128__cuda},
+    {lnx_bf16_uconv_32x64__cuda, lnx_bf16_uconv_32x128__cuda},
 };
 
 template <typename Math>

@@ -8,12 +8,12 @@
 #include "cuda/lists/window.cuh"
 
 // Tiles: rows x columns of a thread.
-#define LNX_LISTS_KERNELS(type, T, vector, two_vectors)                                           \
-  LNX_KERNEL(lnx_##type##_gconv3x3s1lists_4x##vector##__cuda, lnx::ListsConfig<T>::kThreads,      \
-             lnx::ListsParams, conv3x3_lists<T>)                                                  \
-  LNX_KERNEL(lnx_##type##_gconv1x1s1lists_1x##two_vectors##__cuda, lnx::ListsConfig<T>::kThreads, \
-             lnx::ListsParams, pointwise_lists<T>)                                                \
-  LNX_KERNEL(lnx_##type##_gconvlists_1x4__cuda, lnx::ListsConfig<T>::kThreads, lnx::ListsParams,  \
+#define LNX_LISTS_KERNELS(type, T, vector, two_vectors)                                      \
+  LNX_KERNEL(lnx_##type##_gconv3x3s1_4x##vector##__cuda, lnx::ListsConfig<T>::kThreads,      \
+             lnx::ListsParams, conv3x3_lists<T>)                                             \
+  LNX_KERNEL(lnx_##type##_gconv1x1s1_1x##two_vectors##__cuda, lnx::ListsConfig<T>::kThreads, \
+             lnx::ListsParams, pointwise_lists<T>)                                           \
+  LNX_KERNEL(lnx_##type##_gconv_1x4__cuda, lnx::ListsConfig<T>::kThreads, lnx::ListsParams,  \
              window_lists<T>)
 
 LNX_LISTS_KERNELS(f32, float, 4, 8)
@@ -27,12 +27,9 @@ using Kernel = void (*)(ListsParams);
 
 // By CudaType: 3x3, pointwise, any window.
 constexpr Kernel kKernels[3][3] = {
-    {lnx_f32_gconv3x3s1lists_4x4__cuda, lnx_f32_gconv1x1s1lists_1x8__cuda,
-     lnx_f32_gconvlists_1x4__cuda},
-    {lnx_f16_gconv3x3s1lists_4x8__cuda, lnx_f16_gconv1x1s1lists_1x16__cuda,
-     lnx_f16_gconvlists_1x4__cuda},
-    {lnx_bf16_gconv3x3s1lists_4x8__cuda, lnx_bf16_gconv1x1s1lists_1x16__cuda,
-     lnx_bf16_gconvlists_1x4__cuda},
+    {lnx_f32_gconv3x3s1_4x4__cuda, lnx_f32_gconv1x1s1_1x8__cuda, lnx_f32_gconv_1x4__cuda},
+    {lnx_f16_gconv3x3s1_4x8__cuda, lnx_f16_gconv1x1s1_1x16__cuda, lnx_f16_gconv_1x4__cuda},
+    {lnx_bf16_gconv3x3s1_4x8__cuda, lnx_bf16_gconv1x1s1_1x16__cuda, lnx_bf16_gconv_1x4__cuda},
 };
 
 // A window's kernel, and how many threads its pixels are for; `each` of them per thread in turn.

@@ -77,6 +77,7 @@ const char* name(State state) {
 [[noreturn]] void abandon(const std::string& message) {
   Machine& m = machine();
   m.error = message;
+  __tsan_release(&m.end_tag);
   m.current->fiber->switch_to(m.main);
   std::terminate();  // an abandoned thread does not come back
 }

@@ -23,6 +23,9 @@ struct Options {
   uint64_t order = 0;
   // Asynchronous copies write at the last moment, when they are waited for, or at once.
   bool late_copies = true;
+  // Whether accesses to shared memory are checked for races and for memory that nothing has
+  // written.
+  bool check_races = true;
   // The device as the runtime reports it.
   int device_count = 1;
   int count_error = 0;  // what asking for the number of devices returns

@@ -30,7 +30,7 @@ void reverse_kernel(const Params p) {
   store_shared(shared + thread + (bug == Bug::kSharedBounds),
                inside || bug == Bug::kGlobalBounds ? load_global(p.in + i) : 0.0f);
   if (bug == Bug::kDivergentBarrier && !inside) return;
-  if (bug != Bug::kMissingBarrier) __syncthreads();
+  if (bug != Bug::kMissingBarrier && bug != Bug::kUncheckedBarrier) __syncthreads();
   const float value = load_shared(shared + kThreads - 1 - thread);
   const uint32_t half = lane < 16 ? 0x0000ffffu : 0xffff0000u;
   float sum = value;
@@ -83,6 +83,9 @@ void run_planted(Bug bug, int count, const float* in, float* out, int* blocks) {
       return run<Bug::kDivergentBarrier>(p);
     case Bug::kWrongLane:
       return run<Bug::kWrongLane>(p);
+    case Bug::kUncheckedBarrier:
+      emulated::options().check_races = false;
+      return run<Bug::kUncheckedBarrier>(p);
     case Bug::kNoneInProduct:
       return run<Bug::kNoneInProduct>(p);
     case Bug::kWrongFragment:

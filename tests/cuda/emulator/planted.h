@@ -8,6 +8,7 @@ enum class Bug {
   kMissingBarrier,    // reads what others write, without waiting
   kDivergentBarrier,  // some threads end before it
   kWrongLane,         // a shuffle reads a lane that takes no part
+  kUncheckedBarrier,  // a missing barrier, and no check but ThreadSanitizer's
   kNoneInProduct,
   kWrongFragment,  // lanes hold each other's values of a matrix
 };
