@@ -1,4 +1,4 @@
-"""Networks of ``lilnetx train``: ResNets of CIFAR form (He et al. 2015, section 4.2)."""
+"""Networks of ``lilnetx train``, by name; here ResNets of CIFAR form (He et al. 2015, 4.2)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from lilnetx.errors import UsageError
+from lilnetx.train.mobilenet import MobileNetV2
 
 
 class BasicBlock(nn.Module):
@@ -75,6 +76,7 @@ NETWORKS: dict[str, Callable[[int, int, int], nn.Module]] = {
     "resnet20": partial(CifarResNet, 3),
     "resnet32": partial(CifarResNet, 5),
     "resnet56": partial(CifarResNet, 9),
+    "mobilenet_v2": MobileNetV2,
 }
 
 
