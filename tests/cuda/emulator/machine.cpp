@@ -87,6 +87,7 @@ const char* name(State state) {
 void next_thread() {
   Machine& m = machine();
   Thread& from = *m.current;
+  __tsan_release(&m.end_tag);  // the machine may end the run while this thread waits
   bool all_done = true;
   for (int i = 1; i <= m.count; ++i) {
     Thread& to = m.threads[m.order[(from.place + i) % m.count]];
@@ -120,7 +121,6 @@ void thread_entry(void* argument) {
   while (true) {
     __tsan_acquire(&m.start_tag);
     (*m.body)();
-    __tsan_release(&m.end_tag);
     self.state = State::kDone;
     forget_copies(self.index);
     next_thread();
