@@ -29,8 +29,13 @@ __device__ __forceinline__ float activate(float x, Activation activation) {
       return hard_sigmoid(x);
     case Activation::kSigmoid:
       return sigmoid(x);
+    case Activation::kGelu:
+      return 0.5f * x * erfcf(x * -0.70710678f);
+    case Activation::kGeluTanh:
+      return x * sigmoid(1.5957691f * (x + 0.044715f * x * x * x));
+    default:
+      return x;  // launchers refuse those with parameters
   }
-  return x;
 }
 
 // Finishes and stores the first `count` of N pixels along a row, at `offset` of the output. Where

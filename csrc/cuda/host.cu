@@ -63,6 +63,8 @@ Geometry to_geometry(const CudaConv& conv) {
   require(pixels <= 1 << 30 && conv.images * conv.height * conv.width <= 1 << 30,
           "more than 2^30 pixels in all images");
   require(conv.filters <= 1 << 17, "more than 2^17 filters");
+  require(conv.activation <= Activation::kGeluTanh,
+          "activations with parameters are not fused into convolutions");
   require(conv.input && conv.output, "input and output must not be null");
 
   Geometry g{};

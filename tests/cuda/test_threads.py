@@ -15,6 +15,8 @@ TINY = [
     ConvCase(19, 5, (3, 4), (1, 1), g=4, activation="silu"),
     ConvCase(4, 4, (4, 4), padding=(1, 1), groups=4),
     ConvCase(3, 2, (4, 4), padding=(1, 1), density=0.0),
+    ConvCase(3, 2, (4, 4), padding=(1, 1), activation="gelu"),
+    ConvCase(3, 2, (4, 4), (1, 1), activation="gelutanh"),
 ]
 
 
