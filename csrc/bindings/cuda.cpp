@@ -169,6 +169,19 @@ void bind_cuda(py::module_& m) {
       },
       py::arg("conv"), py::arg("precision"), "Whether form (b) has a tile for this window.");
   m.def(
+      "cuda_blocks_tile",
+      [](const CudaConv& conv, const std::string& precision, int64_t blocks, int tile_runs,
+         int64_t shared_limit) {
+        const CudaTile tile =
+            cuda_blocks_tile(conv, to_math(precision), blocks, tile_runs, shared_limit);
+        return py::make_tuple(tile.rows, tile.columns, tile.shared_bytes);
+      },
+      py::arg("conv"), py::kw_only(), py::arg("precision"), py::arg("blocks"), py::arg("tile_runs"),
+      py::arg("shared_limit"),
+      "Rows, columns and bytes of shared memory of a block of form (b); needs no device.");
+  m.def("cuda_lists_shared_bytes", &cuda_lists_shared_bytes, py::arg("length"),
+        "Bytes of shared memory of a block of form (a); needs no device.");
+  m.def(
       "cuda_fragment_bytes",
       [](const std::string& precision, int64_t union_channels, int64_t taps) {
         return cuda_fragment_bytes(to_math(precision), union_channels, taps);

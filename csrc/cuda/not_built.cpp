@@ -17,6 +17,8 @@ CudaReport cuda_status(int) {
 void cuda_conv_lists(const CudaConv&, const CudaLists&) { refuse(); }
 void cuda_conv_blocks(const CudaConv&, const CudaBlocks&) { refuse(); }
 bool cuda_blocks_fit(const CudaConv&, CudaMath) { refuse(); }
+CudaTile cuda_blocks_tile(const CudaConv&, CudaMath, int64_t, int, int64_t) { refuse(); }
+int64_t cuda_lists_shared_bytes(int64_t) { refuse(); }
 void cuda_decode(int64_t, int64_t, const uint32_t*, const int16_t*, const int32_t*, int,
                  const float*, float*, void*) {
   refuse();

@@ -8,6 +8,7 @@ from cases import CASES, conv_graph, random_decoder, random_latents
 from emulated import Jobs
 
 from lilnetx import _core
+from lilnetx.runtime.packed import pack_weight, unpack_slices
 
 
 def decode(latents, matrix, exponent, scale):
@@ -16,7 +17,8 @@ def decode(latents, matrix, exponent, scale):
     shape = (filters, slices, length, 1, 1, slices)
     packed = _core.pack_latents(shape, latents, matrix, exponent)
     filter_ptr, _, expected = packed.unpack(scale)
-    kept = latents[(latents != 0).any(axis=2)]
+    kept, matrix, exponent = packed.integers()
+    np.testing.assert_array_equal(kept, latents[(latents != 0).any(axis=2)])
     jobs = Jobs()
     jobs.add(
         "decode",
@@ -52,11 +54,14 @@ def test_extreme_integers_decode_exactly(exponent: int) -> None:
     np.testing.assert_array_equal(actual, expected)
 
 
+def test_weights_that_are_floats_have_no_integers() -> None:
+    packed = _core.pack_dense((2, 3, 9, 1, 1, 3), np.ones((2, 3, 9), np.float32))
+    assert packed.integers() is None
+
+
 def blocks_of(case):
     graph = conv_graph(case)
     node = graph.node("conv")
-    from lilnetx.runtime.packed import pack_weight, unpack_slices
-
     packed = unpack_slices(pack_weight(graph, node), None)
     plan = _core.filter_blocks(packed.shape.as_tuple(), packed.filter_ptr, packed.channel)
     return packed, plan

@@ -56,10 +56,17 @@ CudaType type_of(CudaMath math) {
 
 }  // namespace
 
-bool cuda_blocks_fit(const CudaConv& conv, CudaMath math) {
+CudaTile cuda_blocks_tile(const CudaConv& conv, CudaMath math, int64_t blocks, int tile_runs,
+                          int64_t shared_limit) {
   const Geometry g = to_geometry(conv);
-  return choose_tile(g, tile_limits(math), input_alignment(conv, g), shared_memory_limit(), 1, 0)
-      .has_value();
+  const auto tile =
+      choose_tile(g, tile_limits(math), input_alignment(conv, g), shared_limit, blocks, tile_runs);
+  if (!tile) return {0, 0, 0};
+  return {tile->tile_rows, tile->tile_runs * 8, tile->shared_bytes};
+}
+
+bool cuda_blocks_fit(const CudaConv& conv, CudaMath math) {
+  return cuda_blocks_tile(conv, math, 1, 0, shared_memory_limit()).rows > 0;
 }
 
 void cuda_conv_blocks(const CudaConv& conv, const CudaBlocks& weight) {

@@ -50,7 +50,28 @@ Choice choose(const Geometry& g) {
   return {2, int64_t{g.images} * g.out_height * g.out_width, Config::kPixels};
 }
 
+// What a warp stages at once in shared memory.
+struct StageSize {
+  int length, slices, floats, bytes;
+};
+
+StageSize stage_size(int64_t length) {
+  if (length < 1 || length > 1 << 15)
+    throw std::invalid_argument("slices must have 1 to 2^15 weights");
+  StageSize s{};
+  s.length = static_cast<int>(length);
+  s.slices = std::max(1, ListsConfig<float>::kStage / s.length);
+  // The first slice begins up to 3 floats behind an aligned address.
+  s.floats = static_cast<int>(ceil_div(s.slices * s.length + 3, 4)) * 4;
+  s.bytes = (s.floats + static_cast<int>(ceil_div(s.slices, 4)) * 4) * 4;
+  return s;
+}
+
 }  // namespace
+
+int64_t cuda_lists_shared_bytes(int64_t length) {
+  return ListsConfig<float>::kFilters * int64_t{stage_size(length).bytes};
+}
 
 void cuda_conv_lists(const CudaConv& conv, const CudaLists& weight) {
   using Config = ListsConfig<float>;
@@ -66,14 +87,12 @@ void cuda_conv_lists(const CudaConv& conv, const CudaLists& weight) {
   p.channel = weight.channel;
   p.values = weight.values;
   p.order = weight.order;
-  const int64_t length = weight.slice_channels * conv.kernel[0] * conv.kernel[1];
-  if (length > 1 << 15) throw std::invalid_argument("slices of more than 2^15 weights");
+  const StageSize stage = stage_size(weight.slice_channels * conv.kernel[0] * conv.kernel[1]);
   p.slice_channels = static_cast<int>(weight.slice_channels);
-  p.length = static_cast<int>(length);
-  p.stage_slices = std::max(1, Config::kStage / p.length);
-  // The first slice begins up to 3 floats behind an aligned address.
-  p.stage_floats = static_cast<int>(ceil_div(p.stage_slices * p.length + 3, 4)) * 4;
-  p.stage_bytes = (p.stage_floats + static_cast<int>(ceil_div(p.stage_slices, 4)) * 4) * 4;
+  p.length = stage.length;
+  p.stage_slices = stage.slices;
+  p.stage_floats = stage.floats;
+  p.stage_bytes = stage.bytes;
 
   const Choice choice = conv.type == CudaType::kFloat32 ? choose<float>(p.g) : choose<Half>(p.g);
   const int64_t threads = ceil_div(choice.units, choice.each);

@@ -104,6 +104,20 @@ void cuda_conv_blocks(const CudaConv& conv, const CudaBlocks& weight);
 // Whether form (b) has a tile for this window on the current device; large dilations have none.
 bool cuda_blocks_fit(const CudaConv& conv, CudaMath math);
 
+// The output pixels of a block of form (b), and the bytes of its shared memory.
+struct CudaTile {
+  int rows, columns;
+  int64_t shared_bytes;
+};
+// What form (b) would take for so many blocks of filters where a block has `shared_limit` bytes of
+// shared memory at most; rows is 0 where nothing fits. `tile_runs` as in CudaBlocks. Needs no
+// device.
+CudaTile cuda_blocks_tile(const CudaConv& conv, CudaMath math, int64_t blocks, int tile_runs,
+                          int64_t shared_limit);
+
+// Bytes of shared memory of a block of form (a), for slices of so many weights. Needs no device.
+int64_t cuda_lists_shared_bytes(int64_t length);
+
 // Restores weights from the integers of the file: values[k] = (latents[k] x matrix) * 2^-exponent,
 // rounded once, then times the filter's scale; equal bit for bit to PackedWeight::unpack. All
 // pointers are on the device. scale [filters] may be null.
