@@ -1,7 +1,7 @@
 """The loops of compiled CUDA kernels, from the flow graph that ``nvdisasm -bbcfg`` prints.
 
-Addresses alone do not tell a loop: compilers put the less likely branch of a condition behind the code,
-from where it jumps back.
+Addresses alone do not tell a loop: compilers put the less likely branch of a condition behind the
+code, from where it jumps back.
 """
 
 from __future__ import annotations

@@ -30,8 +30,9 @@ _THREADS = 128  # of a block, all kernels
 _LIST_FILTERS, _LIST_LANES = 4, 32
 # Shared memory of a block, bytes.
 _SHARED_LIMITS = {"sm_80": 163 << 10, "sm_90": 227 << 10}
-# For the kernels of any window: the rows name these.
-_WINDOWS_A, _WINDOWS_B = [(5, 5)], [(3, 3), (1, 1)]
+# What the code of form (b), which takes any window, is asked to compute.
+_WINDOWS_B = [(1, 1), (3, 3), (7, 7)]
+_ANY = (0, 0)
 
 
 def find_tool(name: str) -> str | None:
@@ -85,7 +86,9 @@ def loops_that_multiply(flow: Flow, form: str, *, outer: bool) -> set[str]:
         if any(multiplies.search(line) for line in flow.instructions(loop))
     ]
     kept = [
-        loop for loop in loops if not any(loop < other if outer else other < loop for other in loops)
+        loop
+        for loop in loops
+        if not any(loop < other if outer else other < loop for other in loops)
     ]
     return set().union(*kept)
 
@@ -121,9 +124,10 @@ def _kernel_rows(
     size = (int(match["rows"]), int(match["columns"]))
     found: list[tuple[tuple[int, int], dict[str, int], int]]
     if form == "a":
-        windows = _WINDOWS_A if match["window"] is None else [tuple(map(int, match["window"].split("x")))]
+        h, w = map(int, match["window"].split("x")) if match["window"] else _ANY
         tile = {"pixels": size[0] * size[1] * _LIST_LANES, "filters": _LIST_FILTERS}
-        found = [((h, w), tile, _core.cuda_lists_shared_bytes(h * w)) for h, w in windows]
+        # Slices are staged as many at once as fit: of 9 weights where any length is taken.
+        found = [((h, w), tile, _core.cuda_lists_shared_bytes(h * w or 9))]
     else:
         tile = {"pixels": size[1], "filters": size[0], "channels": 16, "stages": 2}
         shared = partial(_blocks_shared, dtype, precision, size[1] // 8, _SHARED_LIMITS[arch])

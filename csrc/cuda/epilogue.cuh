@@ -6,8 +6,13 @@
 
 namespace lnx {
 
+// NaN stays NaN, which fminf and fmaxf would not do.
+__device__ __forceinline__ float clamp(float x, float least, float most) {
+  return x < least ? least : (x > most ? most : x);
+}
+
 __device__ __forceinline__ float hard_sigmoid(float x) {
-  return fminf(fmaxf(x + 3.0f, 0.0f), 6.0f) * (1.0f / 6.0f);
+  return clamp(x + 3.0f, 0.0f, 6.0f) * (1.0f / 6.0f);
 }
 
 __device__ __forceinline__ float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
@@ -18,9 +23,9 @@ __device__ __forceinline__ float activate(float x, Activation activation) {
     case Activation::kNone:
       return x;
     case Activation::kRelu:
-      return fmaxf(x, 0.0f);
+      return x < 0.0f ? 0.0f : x;
     case Activation::kRelu6:
-      return fminf(fmaxf(x, 0.0f), 6.0f);
+      return clamp(x, 0.0f, 6.0f);
     case Activation::kHardSwish:
       return x * hard_sigmoid(x);
     case Activation::kSilu:

@@ -115,7 +115,10 @@ def add_job(
     gap: int = 0,
     order: int = 0,
     late_copies: bool = True,
+    activation: str | None = None,
+    numbers: dict[int, int] | None = None,
 ) -> None:
+    """Adds a case; ``activation`` and some of the job's ``numbers``, by place, may be others."""
     case = problem.case
     packed = unpack_slices(pack_weight(problem.graph, problem.node), problem.node.scale)
     x, in_strides = with_gap(problem.x, gap)
@@ -125,17 +128,19 @@ def add_job(
     if problem.residual is not None:
         residual = with_gap(problem.residual, gap)[0].tobytes()
     images = problem.x.shape[0]
-    numbers = [images, case.channels, *case.size, case.filters, case.groups]
-    numbers += [*case.kernel, *case.stride, *case.padding, *case.dilation]
-    numbers += [packed.shape.channels_per_slice, *in_strides, *out_strides, out.nbytes]
+    sizes = [images, case.channels, *case.size, case.filters, case.groups]
+    sizes += [*case.kernel, *case.stride, *case.padding, *case.dilation]
+    sizes += [packed.shape.channels_per_slice, *in_strides, *out_strides, out.nbytes]
+    for place, value in (numbers or {}).items():
+        sizes[place] = value
     bias = problem.node.bias
     jobs.add(
         "conv",
         variant.form,
         MATHS.index(variant.precision),
         tile_runs,
-        numbers,
-        case.activation,
+        sizes,
+        activation or case.activation,
         packed.filter_ptr,
         packed.channel,
         packed.values.ravel(),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import lru_cache
 
+import numpy as np
 import pytest
 from cases import CASES, ConvCase
-from conv_jobs import VARIANTS, Variant, add_job, make_problem, relative_error
+from conv_jobs import VARIANTS, Variant, add_job, from_storage, make_problem, relative_error
 from emulated import Jobs, Result
 from tolerances import LAYER
 
@@ -57,3 +59,55 @@ def test_rows_with_gaps(case: ConvCase, gap: int, variant: Variant) -> None:
     add_job(jobs, problem, variant, gap=gap)
     (result,) = jobs.run()
     assert relative_error(problem, variant, result, gap) < LAYER[variant.precision]
+
+
+@pytest.mark.parametrize(
+    "activation", ["none", "relu", "relu6", "silu", "hardswish", "hardsigmoid"]
+)
+def test_nan_stays_nan(activation: str) -> None:
+    case = ConvCase(2, 3, (2, 5), padding=(1, 1), density=1.0, activation=activation)
+    for variant in VARIANTS[::3]:
+        problem = make_problem(case, variant.dtype)
+        x = np.full_like(problem.x, 0x7FC0 if variant.dtype == "bfloat16" else np.nan)
+        jobs = Jobs()
+        add_job(jobs, dataclasses.replace(problem, x=x), variant)
+        (result,) = jobs.run()
+        assert np.isnan(from_storage(result.values(x.dtype), variant.dtype)).all()
+
+
+def refuse(**changes: object) -> str:
+    """The message for the first case of the table with something changed."""
+    problem = make_problem(dataclasses.replace(CASES[0], activation="none"), "float32")
+    jobs = Jobs()
+    add_job(jobs, problem, VARIANTS[0], **changes)  # type: ignore[arg-type]
+    (result,) = jobs.run()
+    assert not result.output
+    return result.error
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"numbers": {0: 0}}, "no elements"),
+        ({"numbers": {5: 2}}, "groups must divide"),
+        ({"numbers": {8: 0}}, "must be positive"),
+        ({"numbers": {10: -1}}, "must not be negative"),
+        ({"numbers": {6: 9}}, "leaves no pixel"),
+        ({"numbers": {17: 0, 2: 2}}, "rows overlap"),
+        ({"numbers": {0: 1 << 30}}, "2^30 pixels"),
+        ({"numbers": {14: 2}}, "in 1x1 kernels only"),
+        ({"activation": "clip"}, "not fused"),
+    ],
+)
+def test_wrong_arguments(changes: dict[str, object], message: str) -> None:
+    assert message in refuse(**changes)
+
+
+def test_a_window_too_large_for_form_b_is_refused() -> None:
+    case = ConvCase(3, 2, (70, 70), (3, 3), padding=(30, 30), dilation=(30, 60))
+    jobs = Jobs()
+    for variant in (VARIANTS[0], VARIANTS[3]):
+        add_job(jobs, make_problem(case, "float32"), variant)
+    lists, blocks = jobs.run()
+    assert relative_error(make_problem(case, "float32"), VARIANTS[0], lists) < LAYER["float32"]
+    assert "use form (a)" in blocks.error

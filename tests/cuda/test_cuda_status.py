@@ -7,7 +7,12 @@ from emulated import Jobs
 
 from lilnetx import _core
 
-NAMES = ["ready", "not built", "no device", "unsupported architecture"]  # in the order of CudaStatus
+NAMES = [
+    "ready",
+    "not built",
+    "no device",
+    "unsupported architecture",
+]  # in the order of CudaStatus
 DRIVER_TOO_OLD = 35
 
 

@@ -14,6 +14,7 @@ ORDERS = [0, 1, 2, 3]
 VALUES = np.arange(1, 101, dtype=np.float32)
 MATRICES = np.random.default_rng(0).integers(-8, 9, 16 * 8 + 8 * 8).astype(np.float32)
 
+
 def run(bug: str, order: int, values: np.ndarray = VALUES) -> Result:
     jobs = Jobs()
     jobs.add("planted", BUGS.index(bug), values, order=order)

@@ -1,10 +1,8 @@
-#!/usr/bin/env python3
 """What nvcc made of the CUDA kernels: registers, shared memory, tensor-core instructions, spills.
 
-    benchmarks/cuda_code.py --json benchmarks/results/cuda-code.json
-
-Read from the machine code in the built extension; no GPU is needed. Rows have the format of
-kernels/README.md.
+Writes results/gpu-compiled-cuda.json, rows of the format in kernels/README.md, read from the
+machine code in the built extension. No GPU is needed; nvcc is.
+``python benchmarks/gpu_compile_cuda.py``
 """
 
 from __future__ import annotations
@@ -15,9 +13,12 @@ import re
 import subprocess
 from pathlib import Path
 
+from lilnetx.kernels import cuda_code
+
 from lilnetx import _core
 from lilnetx.atomic import atomic_write
-from lilnetx.kernels import cuda_code
+
+OUTPUT = Path(__file__).resolve().parent / "results" / "gpu-compiled-cuda.json"
 
 
 def nvcc_version() -> str:
@@ -28,16 +29,16 @@ def nvcc_version() -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="where to write")
-    arguments = parser.parse_args()
-    document = {
-        "command": f"python benchmarks/cuda_code.py --json {arguments.json}",
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    args = parser.parse_args()
+    facts = {
+        "command": "python benchmarks/gpu_compile_cuda.py",
         "versions": {"nvcc": nvcc_version()},
         "rows": cuda_code.rows(_core.__file__),
     }
-    with atomic_write(arguments.json) as file:
-        file.write((json.dumps(document, indent=1) + "\n").encode())
+    with atomic_write(args.output) as file:
+        file.write((json.dumps(facts, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":
