@@ -85,11 +85,7 @@ def loops_that_multiply(flow: Flow, form: str, *, outer: bool) -> set[str]:
         for loop in flow.loops
         if any(multiplies.search(line) for line in flow.instructions(loop))
     ]
-    kept = [
-        loop
-        for loop in loops
-        if not any(loop < other if outer else other < loop for other in loops)
-    ]
+    kept = (a for a in loops if not any(a < b if outer else b < a for b in loops))
     return set().union(*kept)
 
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 EMULATOR = ROOT / "tests" / "cuda" / "emulator"
 # Sanitizers to build with, as LILNETX_EMULATOR_SANITIZE=address,undefined or thread.
 SANITIZE = os.environ.get("LILNETX_EMULATOR_SANITIZE", "")
-# The emulator's own state is shared by all threads of a kernel, and not what ThreadSanitizer is for.
+# All threads of a kernel share the emulator's own state, which is not what ThreadSanitizer is for.
 UNSEEN_BY_TSAN = {"machine.cpp", "collective.cpp", "fiber.cpp", "memory.cpp", "races.cpp"}
 
 

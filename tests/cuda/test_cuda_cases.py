@@ -94,7 +94,7 @@ def refuse(**changes: object) -> str:
         ({"numbers": {10: -1}}, "must not be negative"),
         ({"numbers": {6: 9}}, "leaves no pixel"),
         ({"numbers": {17: 0, 2: 2}}, "rows overlap"),
-        ({"numbers": {0: 1 << 30}}, "2^30 pixels"),
+        ({"numbers": {0: (1 << 30) + 1}}, "2^30 pixels"),
         ({"numbers": {14: 2}}, "in 1x1 kernels only"),
         ({"activation": "clip"}, "not fused"),
     ],

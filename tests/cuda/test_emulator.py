@@ -72,7 +72,7 @@ def test_the_emulator_goes_on_after_a_mistake() -> None:
     np.testing.assert_array_equal(last.values(np.float32)[:-1], reversed_sums())
 
 
-@pytest.mark.skipif(SANITIZE != "thread", reason="needs ThreadSanitizer: run 'make sanitize-cuda'")
+@pytest.mark.skipif(SANITIZE != "thread", reason="needs ThreadSanitizer: run 'make sanitize'")
 def test_thread_sanitizer_sees_a_missing_barrier() -> None:
     with pytest.raises(AssertionError, match="data race"):
         run("unchecked", 0)

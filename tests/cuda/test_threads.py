@@ -1,4 +1,4 @@
-"""Tiny convolutions, for ThreadSanitizer: it sees the threads of a kernel, and barriers alone order them."""
+"""Tiny convolutions, for ThreadSanitizer: it sees threads that barriers alone order."""
 
 from __future__ import annotations
 
