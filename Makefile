@@ -9,6 +9,7 @@ VENV ?= .venv
 PIP_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+GPU_ARGS ?=
 FUZZ_SECONDS ?= 300
 
 BIN := $(abspath $(VENV))/bin
@@ -23,10 +24,10 @@ READY := $(VENV)/.ready
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format sanitize fuzz cross bench figures clean
+.PHONY: help install demo test lint format sanitize fuzz cross kernels gpu-check bench figures clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## build the package and install it, with all extras, into VENV (.venv)
 
@@ -90,6 +91,13 @@ fuzz: $(INSTALLED) ## fuzz decoder and reader, FUZZ_SECONDS (300) each; damage e
 
 cross: $(INSTALLED) ## test the C++ library for aarch64 and (codec, weights) big-endian s390x, in an emulator
 	PATH="$(BIN):$$PATH" LILNETX_CROSS=1 $(BIN)/pytest tests/cpp $(PYTEST_ARGS)
+
+# Each case of the table in both forms and three precisions; 'make test' runs each once, by turns.
+kernels: $(INSTALLED) ## run all cases of the Triton kernels in their interpreter (about 10 minutes)
+	LILNETX_ALL_KERNEL_CASES=1 LILNETX_TEST_INSTALLED=1 $(BIN)/pytest tests/kernels $(PYTEST_ARGS)
+
+gpu-check: $(INSTALLED) ## on a machine with a GPU: its tests, then benchmarks against cuDNN (8 minutes)
+	$(BIN)/python benchmarks/gpu_check.py $(GPU_ARGS)
 
 bench: $(INSTALLED) ## measure all figures of the documentation (about 12 minutes), then draw them
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)

@@ -16,17 +16,17 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from . import gathered_launch, union_launch
+from .arguments import gathered_arguments, union_arguments
 from .configs import WARP, GatheredConfig, UnionConfig
 from .disassembly import read_amdgcn, read_resources, read_sass
 from .gathered_kernel import gathered_kernel
+from .names import candidate_name
 from .plan import Candidate
 from .problem import ConvProblem
 from .union_kernel import union_kernel
 
 ARCHITECTURES = ("sm_80", "sm_90", "gfx942")
 _TYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
-_SHORT = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 _WIDE_CHANNELS = 2**15
 
 
@@ -58,7 +58,7 @@ def compile_candidate(
     if isinstance(config, GatheredConfig):
         kernel: Any = gathered_kernel
         inner = problem.images if candidate.layout == "batch_last" else 1
-        integers, constants = gathered_launch.launch_arguments(
+        integers, constants = gathered_arguments(
             problem, config, inner, has_bias=bias, activation=activation
         )
         channel = "*i16" if problem.channels < _WIDE_CHANNELS else "*i32"
@@ -69,7 +69,7 @@ def compile_candidate(
         assert isinstance(config, UnionConfig)
         assert candidate.blocks is not None
         kernel = union_kernel
-        integers, constants = union_launch.launch_arguments(
+        integers, constants = union_arguments(
             problem,
             config,
             candidate.blocks.run_length,
@@ -92,7 +92,7 @@ def compile_candidate(
     )
     form = "a" if isinstance(config, GatheredConfig) else "b"
     return {
-        "kernel": _name(problem, candidate, form, tile, activation),
+        "kernel": candidate_name(problem, candidate, activation),
         "backend": "triton",
         "form": form,
         "arch": arch,
@@ -177,21 +177,6 @@ def _tool(name: str, *arguments: str) -> str:
     """Output of a program that comes with Triton."""
     program = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / name
     return subprocess.run([program, *arguments], capture_output=True, text=True, check=True).stdout
-
-
-def _name(
-    problem: ConvProblem, candidate: Candidate, form: str, tile: dict[str, int], activation: str
-) -> str:
-    kernel = f"{problem.kernel[0]}x{problem.kernel[1]}"
-    stride = f"s{problem.stride[0]}" if problem.stride[0] > 1 else ""
-    slices = f"g{problem.slice_channels}" if problem.slice_channels > 1 else ""
-    fused = ("_add" if problem.residual else "") + (
-        "" if activation == "none" else f"_{activation}"
-    )
-    stem = f"{'gconv' if form == 'a' else 'uconv'}{kernel}{stride}{slices}{fused}"
-    size = "x".join(str(tile[k]) for k in ("pixels", "filters", "channels") if k in tile)
-    layout = {"planes": "nchw", "channels_last": "nhwc", "batch_last": "chwn"}[candidate.layout]
-    return f"lnx_{_SHORT[problem.dtype]}_{stem}_{size}_{layout}__triton"
 
 
 __all__ = ["ARCHITECTURES", "compile_candidate"]

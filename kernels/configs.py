@@ -10,9 +10,9 @@ from .problem import ConvProblem
 WARP = 32
 # The smallest block that `tl.dot` takes in each dimension.
 MIN_DOT = 16
-# Accumulators of a thread beyond which registers spill (read from compiled code): three TF32
-# products keep high and low parts of both operands as well; filters out of order, or a number of them
-# that is no multiple of 8, need an address for each output.
+# Accumulators of a thread beyond which registers spill, as read from compiled code. Three TF32
+# products keep high and low parts of both operands as well; filters out of order, or a number of
+# them that is no multiple of 8, need an address for each output.
 _MAX_ACCUMULATORS = 64
 _MAX_ACCUMULATORS_CROWDED = 32
 
@@ -116,6 +116,8 @@ def union_configs(
         and config.channels <= channels
         and config.pixels * config.filters <= most * config.threads
         and config.shared_bytes(item) <= device.shared_bytes - 1024
+        # Each thread loads at least 16 bytes of both operands.
+        and min(config.pixels, config.filters) * config.channels * item >= 16 * config.threads
     ]
     return found or [UnionConfig(MIN_DOT, MIN_DOT, max(MIN_DOT, run), 1, 2)]
 

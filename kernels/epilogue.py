@@ -5,7 +5,17 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-ACTIVATIONS = ("none", "relu", "relu6", "hardswish", "silu", "hardsigmoid", "sigmoid")
+ACTIVATIONS = (
+    "none",
+    "relu",
+    "relu6",
+    "hardswish",
+    "silu",
+    "hardsigmoid",
+    "sigmoid",
+    "gelu",
+    "gelutanh",
+)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -23,6 +33,11 @@ def activate(x, ACTIVATION: tl.constexpr):  # type: ignore[no-untyped-def]
         x = _clip6(x + 3.0) * (1.0 / 6.0)
     elif ACTIVATION == "sigmoid":
         x = 1.0 / (1.0 + tl.exp(-x))
+    elif ACTIVATION == "gelu":
+        x = 0.5 * x * (1.0 + tl.erf(x * 0.7071067811865476))
+    elif ACTIVATION == "gelutanh":
+        # (1 + tanh(y)) / 2 is the sigmoid of 2y.
+        x = x / (1.0 + tl.exp(-1.5957691216057308 * (x + 0.044715 * x * x * x)))
     return x
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import triton
 from torch import Tensor
@@ -11,11 +9,12 @@ from torch.nn import functional
 
 from lilnetx.errors import InputError
 
+from .arguments import gathered_arguments
 from .checks import MAX_GRID, check_epilogue, problem_of
 from .configs import GatheredConfig, gathered_configs
 from .gathered_kernel import gathered_kernel
 from .gathered_slices import GatheredSlices
-from .problem import ConvProblem, Pair
+from .problem import Pair
 
 
 def gathered_conv(
@@ -73,7 +72,7 @@ def gathered_conv(
         residual = torch.empty_like(out).copy_(residual)
     if config is None:
         config = gathered_configs(problem, inner)[-1]
-    integers, constants = launch_arguments(
+    integers, constants = gathered_arguments(
         problem, config, inner, has_bias=bias is not None, activation=activation
     )
     grid = (triton.cdiv(problem.pixels * inner, config.block), problem.filters, outer)
@@ -90,58 +89,6 @@ def gathered_conv(
         num_warps=config.warps,
     )
     return out
-
-
-def launch_arguments(
-    problem: ConvProblem, config: GatheredConfig, inner: int, *, has_bias: bool, activation: str
-) -> tuple[dict[str, int], dict[str, object]]:
-    """The kernel's integers and its constants, by name.
-
-    Args:
-        problem: What is to be computed.
-        config: Block sizes.
-        inner: Images that lie innermost; 1 for planes of pixels.
-        has_bias: Whether there is a bias.
-        activation: Of the output.
-    """
-    out_height, out_width = problem.out_size
-    height, width = (problem.size[i] + 2 * problem.padding[i] for i in (0, 1))
-    x_row, out_row = width * inner, out_width * inner
-    strides = {
-        "x_image": problem.channels * height * x_row,
-        "x_plane": height * x_row,
-        "x_row": x_row,
-        "out_image": problem.filters * out_height * out_row,
-        "out_plane": out_height * out_row,
-        "out_row": out_row,
-    }
-    aligned = [value for name, value in strides.items() if not problem.flat or "row" not in name]
-    if not problem.flat:
-        aligned.append(inner)
-    integers = {
-        "group_channels": problem.group_channels,
-        "inner": inner,
-        "pixels": problem.pixels,
-        "out_width": out_width,
-        **strides,
-    }
-    constants = {
-        "KH": problem.kernel[0],
-        "KW": problem.kernel[1],
-        "G": problem.slice_channels,
-        "SH": problem.stride[0],
-        "SW": problem.stride[1],
-        "DH": problem.dilation[0],
-        "DW": problem.dilation[1],
-        "HAS_BIAS": has_bias,
-        "HAS_RESIDUAL": problem.residual,
-        "ACTIVATION": activation,
-        "FLAT": problem.flat,
-        "ALIGN": math.gcd(16 // problem.item_bytes, problem.pixels * inner, *aligned),
-        "UNROLL": config.unroll,
-        "BLOCK": config.block,
-    }
-    return integers, constants
 
 
 def is_batch_last(x: Tensor) -> bool:
@@ -172,4 +119,4 @@ def _padded(x: Tensor, ph: int, pw: int, batch_last: bool) -> Tensor:
     return functional.pad(x, (pw, pw, ph, ph)) if ph or pw else x
 
 
-__all__ = ["gathered_conv", "is_batch_last", "launch_arguments", "to_batch_last"]
+__all__ = ["gathered_conv", "is_batch_last", "to_batch_last"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -28,6 +29,8 @@ _TORCH_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": functional.silu,
     "hardsigmoid": functional.hardsigmoid,
     "sigmoid": torch.sigmoid,
+    "gelu": functional.gelu,
+    "gelutanh": partial(functional.gelu, approximate="tanh"),
 }
 
 
@@ -106,6 +109,14 @@ class SparseConv:
         check_epilogue(plan.problem, x, self.bias, residual, activation)
         return self.run(plan.chosen, x, residual, activation)
 
+    def place(self, x: Tensor) -> Tensor:
+        """The input in the order that its plan reads, as a layer before might leave it."""
+        layout = self.plan(x).chosen.layout
+        if layout == "batch_last":
+            return to_batch_last(x)
+        last = layout == "channels_last"
+        return x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+
     def run(
         self, candidate: Candidate, x: Tensor, residual: Tensor | None, activation: str
     ) -> Tensor:
@@ -140,7 +151,15 @@ class SparseConv:
                 precision=self.precision,
             )
         weight, bias = self._dense_of(x.dtype)
-        y = functional.conv2d(x, weight, bias, stride, padding, dilation, self.slices.groups)
+        # Torch lets cuDNN round float32 to TF32 unless told otherwise.
+        cudnn = torch.backends.cudnn
+        with cudnn.flags(
+            enabled=cudnn.enabled,
+            benchmark=cudnn.benchmark,
+            deterministic=cudnn.deterministic,
+            allow_tf32=self.precision == "tf32",
+        ):
+            y = functional.conv2d(x, weight, bias, stride, padding, dilation, self.slices.groups)
         return _TORCH_ACTIVATIONS[activation](y if residual is None else y + residual)
 
     def tune(

@@ -8,10 +8,11 @@ from torch import Tensor
 
 from lilnetx.errors import InputError
 
+from .arguments import union_arguments
 from .checks import MAX_GRID, check_epilogue, problem_of
 from .configs import UnionConfig
 from .gathered_slices import GatheredSlices
-from .problem import ConvProblem, Pair
+from .problem import Pair
 from .union_kernel import union_kernel
 from .union_layout import UnionWeights
 
@@ -78,7 +79,7 @@ def union_conv(
     out = torch.empty(shape, dtype=x.dtype, device=x.device)
     if out.numel() == 0:
         return out.permute(0, 3, 1, 2)
-    integers, constants = launch_arguments(
+    integers, constants = union_arguments(
         problem,
         config,
         weights.run_length,
@@ -108,57 +109,4 @@ def union_conv(
     return out.permute(0, 3, 1, 2)
 
 
-def launch_arguments(
-    problem: ConvProblem,
-    config: UnionConfig,
-    run_length: int,
-    ordered: bool,
-    precision: str,
-    *,
-    has_bias: bool,
-    activation: str,
-) -> tuple[dict[str, int], dict[str, object]]:
-    """The kernel's integers and its constants, by name, as on a GPU.
-
-    Args:
-        problem: What is to be computed.
-        config: Block sizes.
-        run_length: Channels of a run.
-        ordered: Whether block b has filters ``b * config.filters`` and following.
-        precision: Of float32 products.
-        has_bias: Whether there is a bias.
-        activation: Of the output.
-    """
-    integers = {
-        "images": problem.images,
-        "channels": problem.channels,
-        "height": problem.size[0],
-        "width": problem.size[1],
-        "out_height": problem.out_size[0],
-        "out_width": problem.out_size[1],
-        "filters": problem.filters,
-    }
-    constants = {
-        "KH": problem.kernel[0],
-        "KW": problem.kernel[1],
-        "SH": problem.stride[0],
-        "SW": problem.stride[1],
-        "PH": problem.padding[0],
-        "PW": problem.padding[1],
-        "DH": problem.dilation[0],
-        "DW": problem.dilation[1],
-        "HAS_BIAS": has_bias,
-        "HAS_RESIDUAL": problem.residual,
-        "ACTIVATION": activation,
-        "RUN": run_length,
-        "ORDERED": ordered,
-        "PRECISION": precision if problem.dtype == "float32" else "ieee",
-        "UPCAST": False,
-        "BLOCK_P": config.pixels,
-        "BLOCK_F": config.filters,
-        "BLOCK_K": config.channels,
-    }
-    return integers, constants
-
-
-__all__ = ["PRECISIONS", "launch_arguments", "union_conv"]
+__all__ = ["PRECISIONS", "union_conv"]

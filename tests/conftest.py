@@ -31,6 +31,22 @@ def summary_line(request: pytest.FixtureRequest) -> Callable[[str], None]:
     return request.config.stash.setdefault(_SUMMARY, []).append
 
 
+def _has_gpu() -> bool:
+    try:
+        import torch
+    except ImportError:
+        return False
+    return torch.cuda.is_available()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    wanted = [item for item in items if item.get_closest_marker("gpu")]
+    if wanted and not _has_gpu():
+        skip = pytest.mark.skip(reason="no GPU here; make gpu-check runs these tests")
+        for item in wanted:
+            item.add_marker(skip)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     lines = terminalreporter.config.stash.get(_SUMMARY, [])
     if lines:

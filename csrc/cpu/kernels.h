@@ -89,6 +89,36 @@ struct WinogradArgs {
   int64_t plane_stride;  // floats between transformed planes, where those follow each other
 };
 
+// Filters and vectors of pairs of columns that the 7x7 Winograd kernel sums up at once, and the
+// transformed rows that it makes of a row of input: five of odd columns, four of even ones.
+constexpr int kWinograd7x7Filters = 8;
+constexpr int kWinograd7x7Vectors = 3;
+constexpr int kWinograd7x7Rows = 9;
+
+// A dense 7x7 convolution with stride 2 (see kernels/winograd7x7s2.h), a band of rows at a time.
+// Rows of the output follow each other directly, their width is a multiple of 16, and their number
+// is even: they are counted by two.
+struct Winograd7x7Args {
+  const float* in;
+  int64_t in_stride;
+  int in_height, in_width, in_row_stride;
+  int channels;
+  float* row;     // one row of input, then zeros: 2 * width + 128 floats
+  float* planes;  // channels * kWinograd7x7Rows * 4 transformed planes
+  int64_t plane_stride;
+  float* sums;           // of one tile, by point
+  const int32_t* taps;   // where in `planes` each term of a point's sums is, by point
+  const int* counts;     // terms of each of the 5 points
+  const float* weights;  // by block of kWinograd7x7Filters filters, by term; filters innermost
+  int filters;
+  int width;
+  float* out;
+  int64_t out_stride;     // floats between channels of `out` and of `residual`
+  const float* residual;  // added before the activation, or null; may be `out`
+  const float* bias;
+  Activation activation;
+};
+
 struct PoolArgs {
   const float* in;
   int64_t in_stride;
@@ -147,6 +177,7 @@ struct KernelTable {
   // Null without registers for the weights, and those for narrow images also unless lanes == 16.
   void (*winograd_rows)(const WinogradArgs&, int begin, int end);
   void (*conv_winograd3x3)(const ConvArgs&, int begin, int end);
+  void (*conv_winograd7x7s2)(const Winograd7x7Args&, int begin, int end);
   void (*winograd_half_rows)(const WinogradArgs&, int begin, int end);
   void (*conv_winograd_half3x3)(const ConvArgs&, int begin, int end);
   void (*winograd_pairs)(const WinogradArgs&, int begin, int end);

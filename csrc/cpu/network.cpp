@@ -54,6 +54,7 @@ ConvKernel conv_kernel_from_name(const std::string& name) {
   if (name == "winograd3x3") return ConvKernel::kWinograd3x3;
   if (name == "winograd_half3x3") return ConvKernel::kWinogradHalf3x3;
   if (name == "winograd_pairs3x3") return ConvKernel::kWinogradPairs3x3;
+  if (name == "winograd7x7s2") return ConvKernel::kWinograd7x7s2;
   if (name == "pairs5x5") return ConvKernel::kPairs5x5;
   if (name == "pairs5x5s2") return ConvKernel::kPairs5x5s2;
   throw std::invalid_argument("unknown convolution kernel '" + name + "'");
@@ -92,11 +93,13 @@ void Network::add_conv(const ConvSpec& s, const PackedWeight& weight, const floa
   const bool rows5x5 = s.kernel == ConvKernel::kRows5x5 || s.kernel == ConvKernel::kPairs5x5;
   const bool by_phase = s.kernel == ConvKernel::kRows3x3s2 || s.kernel == ConvKernel::kPairs3x3s2;
   const bool direct2 = s.kernel == ConvKernel::kRows5x5s2 || s.kernel == ConvKernel::kPairs5x5s2 ||
-                       s.kernel == ConvKernel::kDirect3x3s2;
+                       s.kernel == ConvKernel::kDirect3x3s2 ||
+                       s.kernel == ConvKernel::kWinograd7x7s2;
   if (s.staged) {
     state.scratch_floats = std::max(state.scratch_floats, stage_floats(s, traits.lanes) + 64);
   } else {
     const bool own_sides = rows5x5 || s.kernel == ConvKernel::kPairs5x5s2 ||
+                           s.kernel == ConvKernel::kWinograd7x7s2 ||
                            (is3x3 && w.padding_w == 1 && s.kernel != ConvKernel::kFlat &&
                             s.kernel != ConvKernel::kFlatBlocked);
     state.check(own_sides || s.in.row_stride - s.in.width >= w.padding_w,
@@ -147,6 +150,15 @@ void Network::add_conv(const ConvSpec& s, const PackedWeight& weight, const floa
       tile_fits &= s.tile <= 4 && (s.kernel != ConvKernel::kWinograd3x3 ||
                                    (s.tile_rows >= 1 && s.tile_rows <= traits.winograd_tile));
       break;
+    case ConvKernel::kWinograd7x7s2:
+      state.check(w.kernel_h == 7 && w.kernel_w == 7 && stride2 && w.dilation_h == 1 &&
+                      w.dilation_w == 1 && w.padding_h == 3 && w.padding_w == 3 && !s.staged &&
+                      shape.groups == 1 && s.out.row_stride == s.out.width &&
+                      s.out.width % 16 == 0 && s.out.height % 2 == 0 &&
+                      s.in.width <= 2 * s.out.width && s.in.height <= 2 * s.out.height &&
+                      traits.winograd_tile > 0,
+                  "the Winograd kernel cannot do this convolution");
+      break;
     case ConvKernel::kPairs3x3:
       state.check(row_pairs, "the pairs kernel cannot do this convolution");
       break;
@@ -158,7 +170,9 @@ void Network::add_conv(const ConvSpec& s, const PackedWeight& weight, const floa
   PackedSlices slices;
   weight.unpack(0, shape.filters, scale, slices);
   if (pointwise && s.kernel == ConvKernel::kFlat) weight.unpack_codes(scale, slices);
-  state.steps.push_back(make_conv_step(state.kernels, threads(), s, shape, slices));
+  state.steps.push_back(s.kernel == ConvKernel::kWinograd7x7s2
+                            ? make_conv7x7s2_step(state.kernels, threads(), s, slices)
+                            : make_conv_step(state.kernels, threads(), s, shape, slices));
 }
 
 void Network::add_pool(const PoolSpec& s) {

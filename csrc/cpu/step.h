@@ -59,6 +59,8 @@ class Step {
 // Each checks nothing; Network::add_* has.
 std::unique_ptr<Step> make_conv_step(const KernelTable& kernels, int threads, const ConvSpec& spec,
                                      const SliceShape& shape, const PackedSlices& slices);
+std::unique_ptr<Step> make_conv7x7s2_step(const KernelTable& kernels, int threads,
+                                          const ConvSpec& spec, const PackedSlices& slices);
 std::unique_ptr<Step> make_pool_step(const KernelTable& kernels, int threads, const PoolSpec& spec);
 std::unique_ptr<Step> make_global_average_step(const KernelTable& kernels, const Image& in,
                                                const Image& out);

@@ -177,6 +177,8 @@ class ConvStep : public Step {
       rows_ = AlignedBuffer<float>(row_floats_ * threads);
     }
     switch (spec.kernel) {
+      case ConvKernel::kWinograd7x7s2:
+        break;  // has a step of its own
       case ConvKernel::kFlat:
         conv_ = kernels.conv_flat;
         break;

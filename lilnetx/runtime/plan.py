@@ -25,7 +25,8 @@ from lilnetx.runtime.arena import place
 from lilnetx.runtime.fuse import ACTIVATIONS, FusedNode, fuse, takes_activation
 from lilnetx.runtime.layout import Image, PlaneLayout, plane_layouts
 from lilnetx.runtime.packed import computed_density, pack_graph
-from lilnetx.runtime.registry import Choice, Problem, choose_kernel
+from lilnetx.runtime.problem import Choice, Problem
+from lilnetx.runtime.registry import choose_kernel
 from lilnetx.runtime.value_steps import VALUE_STEPS
 
 # Share of weights below which gathering their inputs beats streaming all of them, zeros too.

@@ -34,7 +34,7 @@ from lilnetx.format import read_lnx, write_lnx
 from lilnetx.graph.ir import Graph, LatentWeight, Node, Softmax
 from lilnetx.packing.synth import synth
 from lilnetx.reference import run
-from lilnetx.runtime import registry
+from lilnetx.runtime import problem
 from lilnetx.runtime.build import build_network
 from lilnetx.runtime.packed import pack_graph, unpack_slices
 from lilnetx.runtime.plan import make_plan
@@ -255,7 +255,7 @@ def main() -> None:
     for line in arguments.traits.read_text().splitlines():
         isa, *numbers = line.split()
         traits = dict(zip(names, map(int, numbers), strict=True))
-        with mock.patch.object(registry, "_traits", lambda _, traits=traits: traits):
+        with mock.patch.object(problem, "_traits", lambda _, traits=traits: traits):
             for name, graph, bound in networks():
                 write_network(writer, name, graph, isa, bound)
     arguments.output.write_bytes(b"".join(writer.parts))

@@ -103,6 +103,8 @@ def test_pruned_blocks_fit_layer_and_device(device, dtype):
             assert config.shared_bytes(problem.item_bytes) < device.shared_bytes
             assert config.filters <= max(16, 2 * filters)
             assert config.channels <= max(16, 2 * channels)
+            smaller = min(config.pixels, config.filters) * config.channels * problem.item_bytes
+            assert smaller >= 16 * config.threads
             accumulators = config.pixels * config.filters / config.threads
             assert accumulators <= (32 if dtype == "float32" or filters % 8 else 64)
 

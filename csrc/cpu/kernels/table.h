@@ -19,10 +19,11 @@
 
 #ifdef LNX_MANY_REGISTERS
 #include "cpu/kernels/winograd3x3.h"
-#define LNX_WINOGRAD winograd_rows, conv_winograd3x3
+#include "cpu/kernels/winograd7x7s2.h"
+#define LNX_WINOGRAD winograd_rows, conv_winograd3x3, conv_winograd7x7s2
 #define LNX_WINOGRAD_TILE kWinogradTile
 #else
-#define LNX_WINOGRAD nullptr, nullptr
+#define LNX_WINOGRAD nullptr, nullptr, nullptr
 #define LNX_WINOGRAD_TILE 0
 #endif
 

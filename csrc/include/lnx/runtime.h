@@ -29,6 +29,7 @@ enum class ConvKernel {
   kWinograd3x3,       // 3x3, stride 1, padding 1; staged
   kWinogradHalf3x3,   // the same with at most 16 columns, 16 lanes
   kWinogradPairs3x3,  // the same with at most 8 columns, 16 lanes
+  kWinograd7x7s2,     // 7x7, stride 2, padding 3; rows of output packed, 16 n columns, 2 n rows
   kPairs5x5,          // 5x5, stride 1, padding 2; row_stride 8, 16 lanes
   kPairs5x5s2,        // 5x5, stride 2, padding 2; row_stride 16 to 8, 16 lanes
 };

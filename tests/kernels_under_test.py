@@ -13,7 +13,7 @@ def load():
     try:
         return importlib.import_module("lilnetx.kernels")
     except ModuleNotFoundError:
-        folder = Path(__file__).resolve().parents[2] / "kernels"
+        folder = Path(__file__).resolve().parents[1] / "kernels"
         spec = importlib.util.spec_from_file_location(
             "lilnetx.kernels", folder / "__init__.py", submodule_search_locations=[str(folder)]
         )

@@ -1,0 +1,19 @@
+"""Networks for images of ImageNet's size, with torchvision's parameter names. Needs torch.
+
+A state dict of torchvision's model of the same name loads as it is. ``width`` scales all channels;
+its default is the original's.
+"""
+
+from lilnetx.errors import MissingExtraError
+
+try:
+    import torch as _torch  # noqa: F401
+except ImportError as error:
+    raise MissingExtraError("torch", "train", "training") from error
+
+from lilnetx.networks.densenet import densenet121
+from lilnetx.networks.mobilenet import mobilenet_v2
+from lilnetx.networks.resnet import resnet18, resnet34, resnet50
+from lilnetx.networks.vgg import vgg16_bn
+
+__all__ = ["densenet121", "mobilenet_v2", "resnet18", "resnet34", "resnet50", "vgg16_bn"]
