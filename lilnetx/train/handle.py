@@ -63,6 +63,7 @@ class CompressionHandle:
         self.objective = objective
         self.layers = layers
         self._groups: dict[str, list[CompressedLayer]] = {}
+        self._weights: dict[str, tuple[Any, Tensor]] = {}
         for layer in layers:
             self._groups.setdefault(layer.parametrization.decoder.name, []).append(layer)
 
@@ -83,11 +84,11 @@ class CompressionHandle:
         if objective.rate:
             total = total + objective.rate * self._bits(rows)
         mean_area = self._mean_output_area()
-        for name, members in self._groups.items():
+        for name in self._groups:
             if objective.slices and rows[name].shape[1] > 1:
                 weights = None
                 if objective.cost_weighted:
-                    weights = _row_weights(members, mean_area)
+                    weights = self._row_weights(name, mean_area)
                 norms = slice_norms(
                     rows[name], weights, objective.slice_norm, concave=objective.concave
                 )
@@ -115,6 +116,18 @@ class CompressionHandle:
         """Keep every slice that is zero now at zero: late in training, nothing then flickers."""
         for layer in self.layers:
             layer.parametrization.fix_zero_slices(layer.original)
+
+    def _row_weights(self, group: str, mean_area: float) -> Tensor:
+        """Cost of each slice of a group relative to the mean, shape ``(slices,)``."""
+        members = self._groups[group]
+        device = members[0].original.device
+        # Areas hardly ever change: a table built anew each step would cost as much as the norms.
+        key = (device, mean_area, *(m.output_area for m in members))
+        if self._weights.get(group, (None,))[0] != key:
+            counts = torch.tensor([m.original.shape[:2].numel() for m in members])
+            areas = torch.tensor([m.output_area / mean_area for m in members])
+            self._weights[group] = (key, areas.repeat_interleave(counts).to(device))
+        return self._weights[group][1]
 
     def _mean_output_area(self) -> float:
         slices = [layer.original.shape[0] * layer.original.shape[1] for layer in self.layers]
@@ -180,13 +193,3 @@ def _rows(members: list[CompressedLayer]) -> Tensor:
         # One division for all layers instead of one for each.
         return torch.cat([m.original.reshape(-1, n) for m in members]) / unit
     return torch.cat([m.latents().reshape(-1, n) for m in members])
-
-
-def _row_weights(members: list[CompressedLayer], mean_area: float) -> Tensor:
-    """Cost of each slice of a group relative to the mean, shape ``(slices,)``."""
-    device = members[0].original.device
-    areas = torch.tensor([m.output_area / mean_area for m in members], device=device)
-    slices = torch.tensor(
-        [m.original.shape[0] * m.original.shape[1] for m in members], device=device
-    )
-    return areas.repeat_interleave(slices)

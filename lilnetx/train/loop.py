@@ -6,6 +6,7 @@ import json
 import math
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -27,6 +28,7 @@ from lilnetx.train.feed import Batches, epoch_seed
 from lilnetx.train.handle import CompressionHandle
 from lilnetx.train.precision import channels_last, keep_strided_depthwise_float32
 from lilnetx.train.start import build_model, build_teacher, dense_start
+from lilnetx.train.steer import Steering, packed_bytes
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
@@ -97,6 +99,10 @@ class _Run:
             len(data.train_images), config.validation, config.seed
         )
         self.batches = Batches(config, data, train_index)
+        self.steering: Steering | None = None
+        if self.handle is not None and (config.target_bytes or config.target_macs):
+            size = partial(packed_bytes, self.model, self.handle, data.facts.image_shape)
+            self.steering = Steering(self.handle, config.target_bytes, config.target_macs, size)
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         config = self.config
@@ -114,20 +120,28 @@ class _Run:
             require_same_config(path, state["config"], self.config)
             restore(path, state, self.model, self.optimizer)
             start = int(state["epoch"])
+            if self.steering is not None:
+                self.steering.restore(state["steering"])
         if start == 0:
             _write(log, {"event": "config", "torch": torch.__version__, **self.config.as_json()})
         if self.handle is not None:
             self._see_output_areas()
+        if self.steering is not None and start == 0:
+            self.steering.calibrate()
         for epoch in range(start, self.config.epochs):
             row = self._epoch(epoch)
-            save_checkpoint(
-                path, self.config, self.data.facts, epoch + 1, self.model, self.optimizer
-            )
+            self._save(path, epoch + 1)
             _write(log, row)
         result = self._final()
         _write(log, result)
         self.model.eval()
         return TrainedModel(self.model, self.handle, self.config, result)
+
+    def _save(self, path: Path, epoch: int) -> None:
+        steering = None if self.steering is None else self.steering.state()
+        save_checkpoint(
+            path, self.config, self.data.facts, epoch, self.model, self.optimizer, steering
+        )
 
     @torch.no_grad()
     def _see_output_areas(self) -> None:
@@ -149,6 +163,10 @@ class _Run:
             penalty_sum += penalty
             bar.update(1)
         bar.close()
+        if self.steering is not None:
+            self.steering.calibrate()
+            if epoch + 1 == config.epochs:
+                self.steering.trim()
         row = {
             "event": "epoch",
             "epoch": epoch + 1,
@@ -179,7 +197,11 @@ class _Run:
         loss = task_loss(logits, labels, taught, config.distill, config.temperature)
         penalty = torch.zeros(())
         if self.handle is not None:
-            penalty = self.handle.penalty(min(1.0, done / max(config.penalty_ramp, 1e-9)))
+            ramp = min(1.0, done / max(config.penalty_ramp, 1e-9))
+            if self.steering is not None:
+                self.steering.update(number, total)
+                ramp = 1.0
+            penalty = self.handle.penalty(ramp)
         self.optimizer.zero_grad(set_to_none=True)
         (loss + penalty).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
