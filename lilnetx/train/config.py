@@ -95,6 +95,8 @@ class TrainConfig:
             "weight_decay",
             "crop_padding",
             "seed",
+            "target_bytes",
+            "target_macs",
             "train_images",
         ):
             value = getattr(self, name)

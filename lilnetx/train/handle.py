@@ -6,6 +6,7 @@ import math
 from typing import Any, cast
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from lilnetx.train.latents import LatentParametrization, is_pointwise
@@ -75,9 +76,25 @@ class CompressionHandle:
     def penalty(self, ramp: float = 1.0) -> Tensor:
         """The term to add to the task loss: a scalar with gradient.
 
+        Where several processes train one model (``torch.distributed``), gradients are averaged over
+        them. The penalty does not depend on images: the first process works it out, times the
+        number of processes, and all others return a zero that has gradients of zero.
+
         Args:
             ramp: Factor in [0, 1] on the whole penalty, for a warm-up.
         """
+        rank, ranks = _place_among_processes()
+        if rank:
+            return self._zero_penalty()
+        return self._penalty(ramp * ranks)
+
+    def _zero_penalty(self) -> Tensor:
+        """Zero, with every parameter that only the penalty reaches in its graph."""
+        decoders = {id(d): d for d in (layer.parametrization.decoder for layer in self.layers)}
+        sums = [p.sum() for d in decoders.values() for p in d.density.parameters()]
+        return torch.stack(sums).sum() * 0.0
+
+    def _penalty(self, factor: float) -> Tensor:
         objective = self.objective
         total = torch.zeros((), device=self.layers[0].original.device)
         rows = {name: _rows(members) for name, members in self._groups.items()}
@@ -95,7 +112,7 @@ class CompressionHandle:
                 total = total + objective.slices * norms
             if objective.l2:
                 total = total + objective.l2 * rows[name].square().sum()
-        return total * (ramp / self.latent_count)
+        return total * (factor / self.latent_count)
 
     def _bits(self, rows: dict[str, Tensor]) -> Tensor:
         """Sum of the latents' self-information under the rounding's noise."""
@@ -193,3 +210,9 @@ def _rows(members: list[CompressedLayer]) -> Tensor:
         # One division for all layers instead of one for each.
         return torch.cat([m.original.reshape(-1, n) for m in members]) / unit
     return torch.cat([m.latents().reshape(-1, n) for m in members])
+
+
+def _place_among_processes() -> tuple[int, int]:
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1

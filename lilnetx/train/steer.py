@@ -22,15 +22,12 @@ from torch import nn
 from lilnetx.errors import UnsupportedOperatorError
 from lilnetx.train.handle import CompressionHandle
 
-# Corrections in a run, and the share of the run after which the target holds.
+# Corrections in a run.
 _CORRECTIONS = 200
-_ARRIVAL = 0.6
-# How the weight's logarithm answers to the size's: at once, and by its integral over the run.
-_AT_ONCE, _INTEGRAL = 3.0, 60.0
 # The weight stays within this factor of its start.
 _BOUND = 1e4
 # Aim below the target by this share, so that little is left to trim.
-_MARGIN = 0.015
+_MARGIN = 0.01
 
 
 @dataclass
@@ -39,6 +36,12 @@ class _Loop:
 
     field: str
     target: float
+    # Share of the run after which the target holds, and how the weight's logarithm answers to the
+    # size's: at once, and by its integral over the run. Slices answer late, and those that are zero
+    # hardly come back, so their loop is the slower one.
+    arrival: float
+    at_once: float
+    integral_gain: float
     first: float = 0.0
     weight: float = 0.0
     integral: float = 0.0
@@ -65,9 +68,9 @@ class Steering:
         self._target_bytes, self._target_macs = target_bytes, target_macs
         self._loops = []
         if target_bytes:
-            self._loops.append(_Loop("rate", target_bytes * (1 - _MARGIN)))
+            self._loops.append(_Loop("rate", target_bytes * (1 - _MARGIN), 0.7, 4.0, 30.0))
         if target_macs:
-            self._loops.append(_Loop("slices", target_macs * (1 - _MARGIN)))
+            self._loops.append(_Loop("slices", target_macs * (1 - _MARGIN), 0.85, 4.0, 12.0))
         self._beside = 0.0
 
     def calibrate(self) -> None:
@@ -91,13 +94,13 @@ class Steering:
             if not loop.first:
                 loop.first = reached
                 loop.weight = getattr(self._handle.objective, loop.field)
-            share = min(1.0, step / total / _ARRIVAL)
+            share = min(1.0, step / total / loop.arrival)
             deviation = math.log(reached) - (1 - share) * math.log(loop.first)
             deviation -= share * math.log(loop.target)
             bound = math.log(_BOUND)
-            loop.integral += _INTEGRAL * deviation * period / total
+            loop.integral += loop.integral_gain * deviation * period / total
             loop.integral = min(max(loop.integral, -bound), bound)
-            answer = min(max(loop.integral + _AT_ONCE * deviation, -bound), bound)
+            answer = min(max(loop.integral + loop.at_once * deviation, -bound), bound)
             self._set(loop, loop.weight * math.exp(answer))
 
     def _set(self, loop: _Loop, weight: float) -> None:
@@ -137,7 +140,7 @@ class Steering:
 
 @torch.no_grad()
 def trim_slices(handle: CompressionHandle, fits: Callable[[], bool]) -> int:
-    """Zero as few slices as make ``fits`` true, those of the smallest norms for their cost first.
+    """Zero as few slices as make ``fits`` true, those of the smallest norms first.
 
     Returns:
         How many slices were set to zero.
@@ -148,8 +151,7 @@ def trim_slices(handle: CompressionHandle, fits: Callable[[], bool]) -> int:
     scores = []
     for layer in handle.layers:
         norms = torch.linalg.vector_norm(layer.integers().float(), dim=-1).flatten()
-        cost = layer.output_area * layer.original.shape[-1]
-        scores.append(torch.where(norms == 0, math.inf, norms / cost))
+        scores.append(torch.where(norms == 0, math.inf, norms))
     joined = torch.cat(scores)
     order = joined.argsort(stable=True)
     least, most = 0, int(joined.isfinite().sum())
