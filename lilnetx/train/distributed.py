@@ -64,7 +64,9 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
         shift = -mean * scale
         if self.affine:
             scale, shift = scale * self.weight, shift * self.weight + self.bias
-        return (values * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)).to(x.dtype)
+        normalised = values * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)
+        out: Tensor = normalised.to(x.dtype)
+        return out
 
     def _update_statistics(self, mean: Tensor, variance: Tensor) -> None:
         if self.running_mean is None or self.running_var is None:
@@ -83,6 +85,15 @@ def synchronise_batch_norm(model: nn.Module) -> None:
     for module in model.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = SynchronisedBatchNorm2d
+
+
+def average(values: list[float]) -> list[float]:
+    """The mean of each value over all processes."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return values
+    total = torch.tensor(values, dtype=torch.float64)
+    dist.all_reduce(total)
+    return [float(v) / dist.get_world_size() for v in total]
 
 
 def wrap_model(model: nn.Module, ranks: int) -> Any:

@@ -86,7 +86,8 @@ class CompressionHandle:
         rank, ranks = _place_among_processes()
         if rank:
             return self._zero_penalty()
-        return self._penalty(ramp * ranks)
+        penalty = self._penalty(ramp * ranks)
+        return penalty if ranks == 1 else penalty + self._zero_penalty()
 
     def _zero_penalty(self) -> Tensor:
         """Zero, with every parameter that only the penalty reaches in its graph."""

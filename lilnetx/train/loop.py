@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +25,8 @@ from lilnetx.train.checkpoint import (
 )
 from lilnetx.train.config import TrainConfig
 from lilnetx.train.distill import task_loss
-from lilnetx.train.feed import Batches, epoch_seed
+from lilnetx.train.distributed import average, join_processes, wrap_model
+from lilnetx.train.feed import Batch, Batches, epoch_seed
 from lilnetx.train.handle import CompressionHandle
 from lilnetx.train.precision import channels_last, keep_strided_depthwise_float32
 from lilnetx.train.start import build_model, build_teacher, dense_start
@@ -65,10 +67,14 @@ def train(
             f"validation must be between 1 and {len(data.train_images) - 1} of the "
             f"{len(data.train_images)} training images, not {config.validation}"
         )
-    run = _Run(config, data, folder, progress)
+    rank, ranks = join_processes()
+    if config.batch_size % ranks:
+        raise UsageError(f"a batch of {config.batch_size} cannot be shared by {ranks} processes")
+    run = _Run(config, data, folder, progress and rank == 0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / LOG, "a", encoding="utf-8") as log:
+        # All processes work out all figures; the first one writes them.
+        with open(folder / LOG if rank == 0 else os.devnull, "a", encoding="utf-8") as log:
             return run.execute(log)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror})") from error
@@ -81,6 +87,7 @@ class _Run:
         self, config: TrainConfig, data: ImageDataset, folder: Path, progress: bool
     ) -> None:
         self.config, self.data, self.folder, self.progress = config, data, folder, progress
+        self.rank, self.ranks = join_processes()
         weights = dense_start(config, data.facts)
         model, self.handle = build_model(config, data.facts, weights)
         self.teacher = None
@@ -90,6 +97,7 @@ class _Run:
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.precision == "bf16":
             keep_strided_depthwise_float32(self.model)
+        self.network = wrap_model(self.model, self.ranks)
         self.optimizer = torch.optim.AdamW(
             self._parameter_groups(), lr=config.learning_rate, weight_decay=0.0, foreach=True
         )
@@ -130,7 +138,8 @@ class _Run:
             self.steering.calibrate()
         for epoch in range(start, self.config.epochs):
             row = self._epoch(epoch)
-            self._save(path, epoch + 1)
+            if self.rank == 0:
+                self._save(path, epoch + 1)
             _write(log, row)
         result = self._final()
         _write(log, result)
@@ -156,9 +165,8 @@ class _Run:
         self.model.train()
         loss_sum = penalty_sum = 0.0
         bar = self._bar(epoch)
-        for step, (inputs, labels) in enumerate(self.batches.epoch(epoch)):
-            number = epoch * steps + step
-            loss, penalty = self._step(inputs, labels, number, config.epochs * steps)
+        for step, batch in enumerate(self.batches.epoch(epoch, self.rank, self.ranks)):
+            loss, penalty = self._step(batch, epoch * steps + step, config.epochs * steps)
             loss_sum += loss
             penalty_sum += penalty
             bar.update(1)
@@ -167,6 +175,7 @@ class _Run:
             self.steering.calibrate()
             if epoch + 1 == config.epochs:
                 self.steering.trim()
+        loss_sum, penalty_sum = average([loss_sum, penalty_sum])
         row = {
             "event": "epoch",
             "epoch": epoch + 1,
@@ -182,19 +191,20 @@ class _Run:
             row.update(self.handle.report().totals())
         return row
 
-    def _step(self, inputs: Tensor, labels: Tensor, number: int, total: int) -> tuple[float, float]:
+    def _step(self, batch: Batch, number: int, total: int) -> tuple[float, float]:
         config, done = self.config, number / total
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * _schedule(done, config.warmup)
         if self.handle is not None and number == math.ceil(config.fix_zeros * total):
             self.handle.fix_zero_slices()
         with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
-            logits = self.model(inputs).float()
+            logits = self.network(batch.images).float()
             taught = None
             if self.teacher is not None:
                 with torch.no_grad():
-                    taught = self.teacher(inputs).float()
-        loss = task_loss(logits, labels, taught, config.distill, config.temperature)
+                    taught = self.teacher(batch.images).float()
+        loss = task_loss(logits, batch.labels, taught, config.distill, config.temperature)
+        loss = loss * batch.weight
         penalty = torch.zeros(())
         if self.handle is not None:
             ramp = min(1.0, done / max(config.penalty_ramp, 1e-9))
