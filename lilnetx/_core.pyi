@@ -33,6 +33,8 @@ def decode_ints(
     kinds: Sequence[int],
     live: Sequence[NDArray[np.uint8] | None],
 ) -> str | None: ...
+def encode_text(data: bytes | memoryview) -> bytes: ...
+def decode_text(data: bytes | memoryview, count: int) -> bytes | str: ...
 def live_filters(latents: NDArray[np.int32]) -> NDArray[np.uint8]: ...
 
 # --- Packed weights (csrc/bindings/weight.cpp) ----------------------------------------------------
@@ -86,6 +88,9 @@ _Image = tuple[int, int, int, int, int, int]
 # kernel, stride, padding, dilation; height before width
 _Window = tuple[int, int, int, int, int, int, int, int]
 
+# offset, shape..., strides...
+_View = NDArray[np.int64]
+
 class IsaTraits(TypedDict):
     lanes: int
     flat_tile: int
@@ -130,9 +135,13 @@ class Network:
     ) -> None: ...
     def add_global_average(self, input: _Image, output: _Image, /) -> None: ...
     def add_elementwise(
-        self, a: _Image, b: _Image | None, output: _Image, activation: str
+        self,
+        a: _Image,
+        b: _Image | None,
+        output: _Image,
+        activation: str,
+        parameters: NDArray[np.float32],
     ) -> None: ...
-    def add_flatten(self, input: _Image, output: _Image, /) -> None: ...
     def add_linear(
         self,
         *,
@@ -144,12 +153,83 @@ class Network:
         activation: str,
         dense: bool,
     ) -> None: ...
-    def add_softmax(self, input: _Image, output: _Image, /) -> None: ...
+    def add_linear_rows(
+        self,
+        *,
+        input: _View,
+        output: _View,
+        weight: PackedWeight,
+        scale: NDArray[np.float32] | None,
+        bias: NDArray[np.float32],
+        activation: str,
+        dense: bool,
+    ) -> None: ...
+    def add_conv_transpose(
+        self,
+        *,
+        input: _Image,
+        output: _Image,
+        window: _Window,
+        bias: NDArray[np.float32],
+        weight: PackedWeight,
+        scale: NDArray[np.float32] | None,
+    ) -> None: ...
+    def add_window_pool(
+        self,
+        input: _Image,
+        output: _Image,
+        average: bool,
+        row_begin: NDArray[np.int32],
+        row_end: NDArray[np.int32],
+        row_count: NDArray[np.int32],
+        row_step: int,
+        column_begin: NDArray[np.int32],
+        column_end: NDArray[np.int32],
+        column_count: NDArray[np.int32],
+        column_step: int,
+        /,
+    ) -> None: ...
+    def add_blend(
+        self,
+        input: _Image,
+        output: _Image,
+        row_low: NDArray[np.int32],
+        row_high: NDArray[np.int32],
+        row_share: NDArray[np.float32],
+        column_low: NDArray[np.int32],
+        column_high: NDArray[np.int32],
+        column_share: NDArray[np.float32],
+        /,
+    ) -> None: ...
+    def add_constant(self, output: _Image, values: NDArray[np.float32], /) -> None: ...
+    def add_binary(self, kind: str, a: _View, b: _View, output: _View, /) -> None: ...
+    def add_affine(
+        self,
+        input: _View,
+        output: _View,
+        scale: NDArray[np.float32],
+        shift: NDArray[np.float32],
+        /,
+    ) -> None: ...
+    def add_reduce(
+        self, kind: str, mean: bool, last_is_kept: bool, kept: _View, reduced: _View, out: _View, /
+    ) -> None: ...
+    def add_softmax(self, input: _View, output: _View, axis: int, /) -> None: ...
+    def add_matmul(self, a: _View, b: _View, output: _View, /) -> None: ...
+    def add_rearrange(
+        self,
+        pieces: Sequence[tuple[int, NDArray[np.int64], _View]],
+        fill: NDArray[np.float32],
+        /,
+    ) -> None: ...
+    def add_reshape(self, input: _Image, output: _Image, /) -> None: ...
     def add_output(self, from_: _Image, /) -> None: ...
     def prepare(self) -> None: ...
     def weight_bytes(self) -> int: ...
     def arena_bytes(self) -> int: ...
-    def run(self, x: NDArray[np.float32]) -> list[NDArray[np.float32]]: ...
-    def profile(self, x: NDArray[np.float32], repeats: int) -> NDArray[np.float64]: ...
+    def run(self, inputs: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]: ...
+    def profile(
+        self, inputs: Sequence[NDArray[np.float32]], repeats: int
+    ) -> NDArray[np.float64]: ...
 
 # --- end of the CPU runtime -----------------------------------------------------------------------

@@ -128,6 +128,21 @@ py::object py_decode_ints(const py::buffer& data, const py::list& out,
   return defect(decode_ints(bytes.data, bytes.size, int_vectors(outputs(out), kinds, live)));
 }
 
+py::bytes py_encode_text(const py::buffer& data) {
+  const Bytes bytes(data);
+  std::vector<uint8_t> out;
+  encode_text(bytes.data, bytes.size, out);
+  return to_bytes(out);
+}
+
+py::object py_decode_text(const py::buffer& data, size_t count) {
+  const Bytes bytes(data);
+  std::vector<uint8_t> out;
+  const CodecStatus status = decode_text(bytes.data, bytes.size, count, out);
+  if (status != CodecStatus::kOk) return defect(status);
+  return to_bytes(out);
+}
+
 ByteArray py_live_filters(const Int32Array& latents) {
   if (latents.ndim() != 3) throw py::value_error("latents must have the shape (F, S, n)");
   ByteArray live(latents.shape(0));
@@ -158,6 +173,9 @@ void bind_codec(py::module_& m) {
         "One stream of int32 vectors. ValueError: they cannot be coded.");
   m.def("decode_ints", &py_decode_ints, py::arg("data"), py::arg("out"), py::arg("kinds"),
         py::arg("live"), "Decodes one stream into int32 vectors; None or what is wrong with it.");
+  m.def("encode_text", &py_encode_text, py::arg("data"), "One stream of bytes.");
+  m.def("decode_text", &py_decode_text, py::arg("data"), py::arg("count"),
+        "Decodes one stream of that many bytes; a str that says what is wrong with it.");
   m.def("live_filters", &py_live_filters, py::arg("latents"),
         "For int32 latents (F, S, n): uint8 (F,), 0 for filters whose latents are all zero.");
 }

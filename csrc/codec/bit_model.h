@@ -40,8 +40,7 @@ class BitModel {
   // Codes one decision and learns from it.
   template <class Coder>
   LNX_INLINE bool code(Coder& coder, bool bit = false) {
-    const uint32_t p = std::clamp(state_ >> 16, kFloor, 65536 - kFloor);
-    bit = coder.code(p, bit);
+    bit = coder.code(zero(), bit);
     learn(bit);
     return bit;
   }
@@ -49,8 +48,7 @@ class BitModel {
   // The same without a branch on the bit, for bits that are hard to foresee.
   template <class Coder>
   LNX_INLINE bool code_even(Coder& coder, bool bit = false) {
-    const uint32_t p = std::clamp(state_ >> 16, kFloor, 65536 - kFloor);
-    bit = coder.code_even(p, bit);
+    bit = coder.code_even(zero(), bit);
     learn_even(bit);
     return bit;
   }
@@ -74,8 +72,12 @@ class BitModel {
     state_ = moved << 10 | (count + (count < kLimit));
   }
 
+  // The coded probability of a 0, in 1/65536, and how many decisions it was learnt from.
+  uint32_t zero() const { return std::clamp(state_ >> 16, kFloor, 65536 - kFloor); }
+  uint32_t count() const { return state_ & 1023; }
+
   // Whether nothing has been learnt.
-  bool is_new() const { return (state_ & 1023) == 0; }
+  bool is_new() const { return count() == 0; }
 
   // Trusts what has been learnt no more than `limit` observations.
   void forget(uint32_t limit) { state_ = (state_ & ~1023u) | std::min(state_ & 1023, limit); }

@@ -8,6 +8,7 @@ from typing import Any
 
 from lilnetx.cli.common import EXIT_OK, CommandParser, require_folder_of, require_other_file
 from lilnetx.cli.table import format_bytes
+from lilnetx.packing.side import SIDE_BITS
 
 _EPILOG = """\
 example:
@@ -35,17 +36,10 @@ def add_parser(subparsers: argparse._SubParsersAction[CommandParser]) -> None:
     parser.add_argument(
         "--side-bits",
         type=int,
-        default=18,
+        default=SIDE_BITS,
         metavar="N",
-        help="significant bits of the scales and biases; 0 keeps them float32 (default: 18)",
-    )
-    parser.add_argument(
-        "--scale-bits",
-        type=int,
-        default=0,
-        metavar="N",
-        help="significant bits of each scale by itself, where few do; 0: as --side-bits "
-        "(default: 0)",
+        help="significant bits of the scales and biases; 0 keeps them float32 (default: "
+        "%(default)s)",
     )
     parser.set_defaults(run=run)
 
@@ -71,7 +65,6 @@ def run(args: argparse.Namespace) -> int:
         args.output,
         input_shape=facts.image_shape,
         side_bits=args.side_bits,
-        scale_bits=args.scale_bits,
         meta=_meta(state),
     )
     summary = inspect_lnx(args.output)

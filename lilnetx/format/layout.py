@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from lilnetx.errors import LnxFormatError
 
 MAGIC = b"\x89LNX\r\n\x1a\n"
-VERSION = 2
-OLDEST_VERSION = 2  # Version 1 was never released.
+VERSION = 3
+OLDEST_VERSION = 3  # Versions 1 and 2 were never released.
 ALIGNMENT = 64
 
 HEADER = struct.Struct("<8sIIIIQ28sI")
@@ -22,6 +22,7 @@ SECTION_ORDER = (b"GRPH", b"DECO", b"SIDE", b"LATS", b"RAWF", b"META")
 # Caps. The reader allocates nothing that is not below them.
 MAX_FILE_BYTES = 1 << 32
 MAX_META_BYTES = 1 << 20
+MAX_GRAPH_BYTES = 1 << 22
 MAX_NODES = 1 << 16
 MAX_OUTPUTS = 256
 MAX_NAME_BYTES = 1024

@@ -14,14 +14,14 @@ from lilnetx.errors import (
     CorruptSectionError,
     FileChangedError,
     GraphError,
-    LimitExceededError,
     OutOfMemoryError,
 )
 from lilnetx.format.container import Container, open_lnx, path_text
 from lilnetx.format.graph_bytes import decode_graph
 from lilnetx.format.latents import split_streams
-from lilnetx.format.layout import FLAG_SYNTHETIC, MAX_META_BYTES, Header, defect
+from lilnetx.format.layout import FLAG_SYNTHETIC, MAX_GRAPH_BYTES, MAX_META_BYTES, Header, defect
 from lilnetx.format.side import decode_matrices, decode_side, side_vectors
+from lilnetx.format.text import decode_text
 from lilnetx.format.weight_info import Skeleton
 from lilnetx.format.weight_sinks import GraphSink, PackedSink, WeightSink
 from lilnetx.graph.ir import DenseWeight, Graph, LatentWeight, Node
@@ -92,11 +92,16 @@ def read_same(path: str | os.PathLike[str], header: Header) -> Graph:
     """
     graph, now = _read(path, GraphSink(), None)
     if now != header:
-        raise FileChangedError(
-            f"{path_text(path)}: the file has changed since the session was made from it; "
-            "make a new session"
-        )
+        raise file_changed(path)
     return graph
+
+
+def file_changed(path: str | os.PathLike[str]) -> FileChangedError:
+    """The error of a file that is no longer the one that a session was made from."""
+    return FileChangedError(
+        f"{path_text(path)}: the file has changed since the session was made from it; "
+        "make a new session"
+    )
 
 
 def _read(
@@ -146,12 +151,10 @@ def verify_lnx(path: str | os.PathLike[str]) -> None:
 
 def read_skeleton(container: Container) -> Skeleton:
     """The graph with metadata but without weights, from the GRPH and META sections alone."""
-    grph = container.sections[b"GRPH"]
+    offset = container.sections[b"GRPH"].offset
+    data = decode_text(container.section(b"GRPH"), container.path, "GRPH", offset, MAX_GRAPH_BYTES)
     skeleton = decode_graph(
-        container.section(b"GRPH"),
-        container.path,
-        grph.offset,
-        synthetic=bool(container.header.flags & FLAG_SYNTHETIC),
+        data, container.path, synthetic=bool(container.header.flags & FLAG_SYNTHETIC)
     )
     return replace(skeleton, graph=replace(skeleton.graph, meta=_read_meta(container)))
 
@@ -160,16 +163,9 @@ def _read_meta(container: Container) -> dict[str, Any]:
     section = container.sections.get(b"META")
     if section is None:
         return {}
-    if section.length > MAX_META_BYTES:
-        raise defect(
-            LimitExceededError,
-            container.path,
-            "META",
-            section.offset,
-            expected=f"at most {MAX_META_BYTES} bytes",
-            found=section.length,
-        )
-    data = bytes(container.section(b"META"))
+    data = decode_text(
+        container.section(b"META"), container.path, "META", section.offset, MAX_META_BYTES
+    )
     try:
         meta = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -19,14 +20,20 @@ Integers = NDArray[np.int32]
 Mask = NDArray[np.uint8]
 
 # Sets of adaptive models.
-_SCALE, _BIAS, _MATRIX = range(3)
+_SCALE, _BIAS, _MATRIX, _NUMBERS = range(4)
 
+_INTEGER_LIMIT = 1 << 23
+_MANTISSA_BITS = 23  # Of a float32.
+_MAX_SHORT_BITS = 15  # More would exceed the limit of integers.
+
+# The mode of a vector: raw floats, a fixed point of exponent e as e + 105, or short floats of m
+# bits of mantissa as 256 + m. The exponents are all that can be of use: 2**-149 is the smallest
+# float32, and 2**23 * 2**104 the largest power of two.
 _RAW = 0
-_FIXED_LIMIT = 1 << 23
-# An exponent e is stored as e + 105 in one byte; 0 marks raw floats. These are all the exponents
-# that can be of use: 2**-149 is the smallest float32, and 2**23 * 2**104 the largest power of two.
 _EXPONENT_BIAS = 105
 _EXPONENTS = range(-104, 150)
+_SHORT = 256
+_MODES = frozenset((*range(255), *range(_SHORT, _SHORT + _MAX_SHORT_BITS + 1)))
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,7 @@ def to_fixed(vector: Vector) -> tuple[Integers, int] | None:
         ``(k, e)`` with the smallest such e, or None if an entry is not finite, is minus zero, or
         would need a ``k`` of 2**23 or more.
     """
-    if not np.isfinite(vector).all() or (np.signbit(vector) & (vector == 0)).any():
+    if not _is_plain(vector):
         return None
     mantissa, exponent = np.frexp(vector.astype(np.float64))
     whole = (mantissa * 2.0**24).astype(np.int64)
@@ -120,31 +127,121 @@ def to_fixed(vector: Vector) -> tuple[Integers, int] | None:
     trailing = np.log2(whole[nonzero] & -whole[nonzero]).astype(np.int64)
     e = int((24 - exponent[nonzero] - trailing).max())
     scaled = np.ldexp(vector.astype(np.float64), e)
-    if np.abs(scaled).max() >= _FIXED_LIMIT or e not in _EXPONENTS:
+    if np.abs(scaled).max() >= _INTEGER_LIMIT or e not in _EXPONENTS:
         return None
     return scaled.astype(np.int32), e
 
 
-def encode_side(vectors: Sequence[SideVector]) -> bytes:
-    """The SIDE section: each vector as fixed-point integers where that is exact and smaller."""
-    sink = Sink()
-    integers: list[Integers] = []
-    coded: list[SideVector] = []
-    raw: list[bytes] = []
+def to_short(vector: Vector) -> tuple[Integers, int] | None:
+    """A vector as short floats: the upper bits of each magnitude's float32, with its sign.
+
+    Args:
+        vector: float32, shape ``(F,)``.
+
+    Returns:
+        ``(k, m)`` with the smallest number m of bits of the mantissa that is exact, or None if an
+        entry is not finite, is minus zero, or needs more than 15.
+    """
+    if not _is_plain(vector):
+        return None
+    bits = np.abs(vector).view(np.int32)
+    used = int(np.bitwise_or.reduce(bits)) & (1 << _MANTISSA_BITS) - 1
+    m = _MANTISSA_BITS - (used & -used).bit_length() + 1 if used else 0
+    if m > _MAX_SHORT_BITS:
+        return None
+    return np.where(vector < 0, -1, 1).astype(np.int32) * (bits >> (_MANTISSA_BITS - m)), m
+
+
+def _is_plain(vector: Vector) -> bool:
+    """Whether integers can stand for all values."""
+    return bool(np.isfinite(vector).all() and not (np.signbit(vector) & (vector == 0)).any())
+
+
+@dataclass(frozen=True)
+class _Form:
+    """Integers that stand for a vector, and the number that says how."""
+
+    integers: Integers
+    mode: int
+
+
+def _forms(vectors: Sequence[SideVector], *, short: bool) -> list[_Form | None]:
+    """Integers for each vector: short floats or fixed points, the other where one is not exact.
+
+    None stands for raw floats, where no form is exact or smaller. What the coder has learnt of one
+    layer it uses for the next, if the integers mean the same: so layers that could do with fewer
+    bits get as many as most of the others have.
+    """
+    found: list[_Form | None] = []
     for vector in vectors:
-        fixed = to_fixed(vector.values)
-        alone = fixed and _core.encode_ints([fixed[0]], [vector.kind], [vector.live])
-        if fixed and alone is not None and len(alone) < vector.values.nbytes:
-            integers.append(fixed[0])
-            coded.append(vector)
-            sink.u8(_EXPONENT_BIAS + fixed[1])
-        else:
-            raw.append(vector.values.astype("<f4").tobytes())
-            sink.u8(_RAW)
-    stream = _core.encode_ints(integers, [v.kind for v in coded], [v.live for v in coded])
-    sink.varint(len(stream))
-    sink.raw(stream)
-    sink.raw(b"".join(raw))
+        both = [(to_short(vector.values), _SHORT), (to_fixed(vector.values), _EXPONENT_BIAS)]
+        forms = [_Form(exact[0], base + exact[1]) for exact, base in both if exact is not None]
+        form = forms[0 if short else -1] if forms else None
+        small = form is not None and _coded_size([vector], [form]) < vector.values.nbytes
+        found.append(form if small else None)
+    modes = Counter(form.mode for form in found if form is not None)
+    usual = modes.most_common(1)[0][0] if modes else _RAW
+    return [None if form is None else _finer(form, usual) for form in found]
+
+
+def _finer(form: _Form, mode: int) -> _Form:
+    """The form with as many bits as ``mode``, if it is of the same kind and has more of them."""
+    more = mode - form.mode
+    if more <= 0 or (mode < _SHORT) != (form.mode < _SHORT):
+        return form
+    integers = form.integers.astype(np.int64) << more
+    if np.abs(integers).max(initial=0) >= _INTEGER_LIMIT:
+        return form
+    return _Form(integers.astype(np.int32), mode)
+
+
+def _coded(vectors: Sequence[SideVector], forms: Sequence[_Form | None]) -> bytes:
+    """The stream of the vectors that have a form."""
+    pairs = [(v, f.integers) for v, f in zip(vectors, forms, strict=True) if f is not None]
+    return _core.encode_ints(
+        [integers for _, integers in pairs],
+        [vector.kind for vector, _ in pairs],
+        [vector.live for vector, _ in pairs],
+    )
+
+
+def _coded_size(vectors: Sequence[SideVector], forms: Sequence[_Form | None]) -> int:
+    """Bytes of the stream and of the vectors that are left as they are."""
+    raw = sum(v.values.nbytes for v, f in zip(vectors, forms, strict=True) if f is None)
+    return len(_coded(vectors, forms)) + raw
+
+
+def _choose_forms(vectors: Sequence[SideVector]) -> list[_Form | None]:
+    """The forms with which scales, and biases, take the fewest bytes."""
+    chosen: list[_Form | None] = [None] * len(vectors)
+    for kind in (_SCALE, _BIAS):
+        members = [i for i, vector in enumerate(vectors) if vector.kind == kind]
+        mine = [vectors[i] for i in members]
+        ways = [_forms(mine, short=short) for short in (False, True)]
+        best = min(ways, key=lambda forms: _coded_size(mine, forms))
+        for i, form in zip(members, best, strict=True):
+            chosen[i] = form
+    return chosen
+
+
+def encode_side(vectors: Sequence[SideVector]) -> bytes:
+    """The SIDE section: each vector as integers where that is exact and smaller."""
+    forms = _choose_forms(vectors)
+    modes = [_RAW if form is None else form.mode for form in forms]
+    by_kind = [
+        np.array([m for m, v in zip(modes, vectors, strict=True) if v.kind == kind], np.int32)
+        for kind in (_SCALE, _BIAS)
+    ]
+    sink = Sink()
+    for stream in (
+        _core.encode_ints(by_kind, [_NUMBERS] * 2, [None] * 2),
+        _coded(vectors, forms),
+    ):
+        sink.varint(len(stream))
+        sink.raw(stream)
+    for vector, form in zip(vectors, forms, strict=True):
+        if form is None:
+            sink.raw(vector.values.astype("<f4").tobytes())
     return sink.getvalue()
 
 
@@ -160,10 +257,15 @@ def decode_side(
         offset: Offset of the section in the file, for messages.
     """
     cursor = Cursor(data, path, "SIDE", offset)
-    modes = cursor.take(len(vectors))
-    if 255 in modes:
-        raise cursor.corrupt("kinds of vectors below 255", 255)
-    coded = [vector for vector, mode in zip(vectors, modes, strict=True) if mode != _RAW]
+    kinds = [vector.kind for vector in vectors]
+    by_kind = [np.empty(kinds.count(kind), np.int32) for kind in (_SCALE, _BIAS)]
+    stream = cursor.take(cursor.within("length of the coded modes", 0, len(data)))
+    _decode_ints(stream, by_kind, [_NUMBERS] * 2, [None] * 2, path, "SIDE", offset)
+    if bad := [mode for part in by_kind for mode in part.tolist() if mode not in _MODES]:
+        raise cursor.corrupt("known modes of vectors", bad[0])
+    queues = [iter(part.tolist()) for part in by_kind]
+    modes = [next(queues[kind]) for kind in kinds]
+    coded = [v for v, mode in zip(vectors, modes, strict=True) if mode != _RAW]
     integers = [np.empty(vector.values.size, np.int32) for vector in coded]
     stream = cursor.take(cursor.within("length of the coded integers", 0, len(data)))
     kinds, masks = [v.kind for v in coded], [v.live for v in coded]
@@ -174,11 +276,22 @@ def decode_side(
         if mode == _RAW:
             raw = np.frombuffer(cursor.take(4 * vector.values.size), "<f4")
             decoded.append(raw.astype(np.float32))
-        else:
+        elif mode < _SHORT:
             exact = np.ldexp(next(queue).astype(np.float64), _EXPONENT_BIAS - mode)
             decoded.append(exact.astype(np.float32))
+        else:
+            decoded.append(_from_short(next(queue), mode - _SHORT, cursor))
     cursor.finish()
     return decoded
+
+
+def _from_short(integers: Integers, m: int, cursor: Cursor) -> Vector:
+    """The inverse of :func:`to_short`."""
+    magnitudes = np.abs(integers)
+    if magnitudes.max(initial=0) >= 255 << m:
+        raise cursor.corrupt(f"finite floats of {m} bits", int(magnitudes.max()))
+    floats = (magnitudes << (_MANTISSA_BITS - m)).view(np.float32)
+    return np.where(integers < 0, -floats, floats)
 
 
 def _decode_ints(

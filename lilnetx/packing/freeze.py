@@ -12,10 +12,20 @@ import numpy as np
 from lilnetx import __version__
 from lilnetx.errors import PackError
 from lilnetx.graph.from_torch import import_model
-from lilnetx.graph.ir import Conv2d, Decoder, DenseWeight, Graph, LatentWeight, Linear, Node
+from lilnetx.graph.ir import (
+    Conv2d,
+    Decoder,
+    DenseWeight,
+    Graph,
+    LatentWeight,
+    Linear,
+    Node,
+    Relu,
+    Relu6,
+)
 from lilnetx.graph.shapes import infer_shapes
 from lilnetx.graph.weights import decode_slices, unslice
-from lilnetx.packing.side import shorten, snap
+from lilnetx.packing.side import SIDE_BITS, shorten, snap
 
 if TYPE_CHECKING:
     import torch
@@ -27,8 +37,7 @@ def freeze(
     model: torch.nn.Module,
     input_shape: tuple[int, ...],
     *,
-    side_bits: int = 18,
-    scale_bits: int = 0,
+    side_bits: int = SIDE_BITS,
     meta: Mapping[str, Any] | None = None,
 ) -> Graph:
     """Freezes a model as it evaluates; the model itself is left untouched, in its own mode.
@@ -37,17 +46,15 @@ def freeze(
     down to a plain torch model, keep float32 weights. The decoded weights are checked, bit for bit,
     against those that the module evaluates.
 
-    Batch norm becomes one scale and one bias a filter. The scale of a filter whose weights are all
-    zero is stored as 0: it changes nothing, lies on every grid, and without it the batch norm of
-    such filters, whose variance is about 0, would stretch the grid of all others.
+    Batch norm becomes one scale and one bias a filter. What changes no output is stored as 0: the
+    scale of a filter whose weights are all zero, and its negative bias where only a ReLU follows.
 
     Args:
         model: The trained model.
         input_shape: Input without the batch, ``(C, H, W)`` or ``(C,)``.
-        side_bits: Significant bits of the largest scale and of the largest bias of each layer;
-            all others lie on the same grid. 0 keeps float32.
-        scale_bits: Significant bits of each scale by itself, instead of ``side_bits``; 0 does not
-            shorten scales so. Few bits are enough: measure the accuracy on held-out data.
+        side_bits: Significant bits of scales and biases. Each scale is off by at most
+            ``2**-side_bits`` of itself, each bias by twice that share of its layer's root mean
+            square: to the outputs, this matters no more. 0 keeps float32.
         meta: JSON-able facts for :attr:`Graph.meta`; ``producer`` is added.
 
     Returns:
@@ -60,9 +67,9 @@ def freeze(
         MissingExtraError: torch is not installed.
     """
     snap(np.zeros(0), side_bits)  # a wrong number shows before the work
-    shorten(np.zeros(0), scale_bits)
     facts = _checked_meta(meta)
     graph, paths = import_model(model, input_shape)
+    rectified = _rectified(graph)
     decoders: dict[str, Decoder] = {}
     nodes = []
     for node in graph.nodes:
@@ -70,7 +77,7 @@ def freeze(
             found = _parametrization(node.name, model.get_submodule(paths[node.name]))
             if found is not None:
                 node = _with_integers(node, *found, decoders)
-            node = _with_short_side_data(node, side_bits, scale_bits)
+            node = _with_short_side_data(node, side_bits, node.name in rectified)
         nodes.append(node)
     graph = dataclasses.replace(graph, nodes=tuple(nodes), decoders=decoders, meta=facts)
     infer_shapes(graph)
@@ -142,25 +149,39 @@ def _with_integers(
     )
 
 
-def _with_short_side_data(node: Node, side_bits: int, scale_bits: int) -> Node:
-    """The node with its scale and bias snapped, and without the scales that scale nothing."""
+def _with_short_side_data(node: Node, side_bits: int, rectified: bool) -> Node:
+    """The node with few bits of scale and bias, and zeros where these change nothing."""
     weight = node.weight
     assert weight is not None
     values = weight.latents if isinstance(weight, LatentWeight) else weight.values
     scale, bias = node.scale, node.bias
+    # Decoders have no shift, so zero latents are zero weights.
+    live = values.reshape(len(values), -1).any(axis=1)
     if scale is not None:
-        # Decoders have no shift, so zero latents are zero weights.
-        scale = np.where(values.reshape(len(values), -1).any(axis=1), scale, np.float32(0))
+        scale = np.where(live, scale, np.float32(0))
     for what, array in (("weight", values), ("scale", scale), ("bias", bias)):
         if array is not None and not np.isfinite(array).all():
             raise PackError(f"layer {node.name!r}: its {what} holds values that are not finite")
-    if scale is not None:
-        scale = shorten(scale, scale_bits) if scale_bits else snap(scale, side_bits)
+    if bias is not None and rectified and side_bits:
+        bias = np.where(live | (bias > 0), bias, np.float32(0))
     return dataclasses.replace(
         node,
-        scale=scale,
+        scale=None if scale is None else shorten(scale, side_bits),
         bias=None if bias is None else snap(bias, side_bits),
     )
+
+
+def _rectified(graph: Graph) -> set[str]:
+    """The values of which nothing but a ReLU sees: below zero, they are all alike."""
+    readers: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        for source in node.inputs:
+            readers.setdefault(source, []).append(node)
+    return {
+        name
+        for name, nodes in readers.items()
+        if name not in graph.outputs and all(isinstance(node.op, Relu | Relu6) for node in nodes)
+    }
 
 
 __all__ = ["freeze"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lilnetx.graph.ir import Graph
 from lilnetx.packing.freeze import freeze
+from lilnetx.packing.side import SIDE_BITS
 
 if TYPE_CHECKING:
     import torch
@@ -18,8 +19,7 @@ def pack(
     path: str | os.PathLike[str],
     *,
     input_shape: tuple[int, ...],
-    side_bits: int = 18,
-    scale_bits: int = 0,
+    side_bits: int = SIDE_BITS,
     meta: Mapping[str, Any] | None = None,
 ) -> Graph:
     """Freezes a model and writes it; an existing file is replaced whole or not at all.
@@ -29,7 +29,6 @@ def pack(
         path: The ``.lnx`` file.
         input_shape: Input without the batch, ``(C, H, W)`` or ``(C,)``.
         side_bits: Significant bits of scales and biases; see :func:`.freeze.freeze`.
-        scale_bits: Significant bits of each scale by itself; see there.
         meta: JSON-able facts to store with the network.
 
     Returns:
@@ -41,7 +40,7 @@ def pack(
     """
     from lilnetx.format import write_lnx
 
-    graph = freeze(model, input_shape, side_bits=side_bits, scale_bits=scale_bits, meta=meta)
+    graph = freeze(model, input_shape, side_bits=side_bits, meta=meta)
     write_lnx(graph, path)
     return graph
 

@@ -93,9 +93,7 @@ def encode_ints(
 ) -> bytes:
     """One stream of integer vectors; ``live`` is 0 for filters whose latents are all zero."""
     encoder = Encoder()
-    sets = [_IntModels() for _ in range(4)]
-    for vector, kind, mask in zip(vectors, kinds, live, strict=True):
-        _code_vector(encoder, sets[kind], vector.tolist(), mask)
+    _code_vectors(encoder, [vector.tolist() for vector in vectors], kinds, live)
     return encoder.finish()
 
 
@@ -107,13 +105,26 @@ def decode_ints(
 ) -> list[NDArray[np.int32]]:
     """The integer vectors of one stream; StreamError when it is damaged."""
     decoder = Decoder(data)
-    sets = [_IntModels() for _ in range(4)]
-    vectors = []
-    for size, kind, mask in zip(sizes, kinds, live, strict=True):
-        found = _code_vector(decoder, sets[kind], [0] * size, mask)
-        vectors.append(np.array(found, np.int32))
+    found = _code_vectors(decoder, [[0] * size for size in sizes], kinds, live)
     decoder.finish()
-    return vectors
+    return [np.array(vector, np.int32) for vector in found]
+
+
+def _code_vectors(
+    coder: Coder,
+    vectors: Sequence[list[int]],
+    kinds: Sequence[int],
+    live: Sequence[NDArray[np.uint8] | None],
+) -> list[list[int]]:
+    """Codes vectors of kinds 0 (scale), 1 (bias) and others; returns them."""
+    filters = [_FilterModels() for _ in range(2)]
+    others = [_IntModels() for _ in range(4)]
+    return [
+        _code_filters(coder, filters[kind], vector, mask, kind == 1)
+        if kind < 2
+        else _code_vector(coder, others[kind], vector)
+        for vector, kind, mask in zip(vectors, kinds, live, strict=True)
+    ]
 
 
 class _Density(NamedTuple):
@@ -161,7 +172,7 @@ def _odds_times_16(odds: int) -> int:
     return (16 + size % 16) << (size >> 4)
 
 
-def _probability(odds: int) -> int:
+def probability(odds: int) -> int:
     odds = min(max(odds, -150), 150)
     unlikely = (1 << 20) // (_odds_times_16(odds) + 16)
     return unlikely if odds < 0 else 65535 - unlikely
@@ -171,7 +182,7 @@ def _models_of(sets: dict[int, _LatentModels], shape: WeightShape) -> _LatentMod
     return sets.setdefault(shape.model, _LatentModels(shape.length))
 
 
-def _approach(value: int, target: int, m: int) -> int:
+def approach(value: int, target: int, m: int) -> int:
     return value + ((target - value) * RATES[m] >> 16)
 
 
@@ -179,7 +190,7 @@ def _share(a: int, b: int) -> int:
     return min(max(a * 65536 // b, 32), 65504)
 
 
-def _log_odds(x: int) -> int:
+def log_odds(x: int) -> int:
     y = 16 * (x >> 4) + 8
     return _log2(y) - _log2(65536 - y)
 
@@ -206,12 +217,12 @@ def _code_weight(
         for s, column in enumerate(columns):
             values = slices[t * shape.slices + s]
             if shape.nonzero < total:
-                odds = 5 * _log_odds(row) + 7 * _log_odds(column.frequency)
-                context = ((odds - 4 * _log_odds(overall) >> 3) + 192) >> 3
+                odds = 5 * log_odds(row) + 7 * log_odds(column.frequency)
+                context = ((odds - 4 * log_odds(overall) >> 3) + 192) >> 3
                 flag = models.flags[min(max(context, 0), 47)].code(coder, int(any(values)))
                 target = 65535 if flag else 0
-                row = _approach(row, target, min(s, 62) + 3)
-                column.frequency = _approach(column.frequency, target, min(t, 62) + 3)
+                row = approach(row, target, min(s, 62) + 3)
+                column.frequency = approach(column.frequency, target, min(t, 62) + 3)
                 if not flag:
                     continue
             row_mean = _code_slice(coder, models, column, row_mean, row_count, values)
@@ -228,11 +239,11 @@ def _column_starts(before: _Density | None, shape: WeightShape) -> list[int]:
     start = _share(shape.nonzero, shape.filters * shape.slices)
     if before is None or len(before.filters) != shape.slices:
         return [start] * shape.slices
-    average = _log_odds(_share(before.nonzero, before.slices * shape.slices))
+    average = log_odds(_share(before.nonzero, before.slices * shape.slices))
     starts = []
     for count in before.filters:
-        excess = _log_odds((2 * count + 1) * 65536 // (2 * before.slices + 2)) - average
-        starts.append(_probability(_log_odds(start) + (9 * excess >> 4)))
+        excess = log_odds((2 * count + 1) * 65536 // (2 * before.slices + 2)) - average
+        starts.append(probability(log_odds(start) + (9 * excess >> 4)))
     return starts
 
 
@@ -262,11 +273,11 @@ def _code_slice(
         nonzero += 1
     total = min(sum(map(abs, values)), 65535)
     v = min(total * (65536 // n) >> 4, (1 << 20) - 1)
-    column.mean = _approach(column_mean, v, column.count + 1)
+    column.mean = approach(column_mean, v, column.count + 1)
     column.count = min(column.count + 1, 30)
-    models.mean = _approach(models.mean, v, models.count)
+    models.mean = approach(models.mean, v, models.count)
     models.count = min(models.count + 1, 100)
-    return _approach(row_mean, v, min(row_count, 30) + 2)
+    return approach(row_mean, v, min(row_count, 30) + 2)
 
 
 def _code_magnitude(coder: Coder, models: _LatentModels, i: int, level: int, truth: int) -> int:
@@ -286,10 +297,57 @@ def _code_magnitude(coder: Coder, models: _LatentModels, i: int, level: int, tru
     return found + 14
 
 
+def encode_text(data: bytes) -> bytes:
+    """One stream of bytes."""
+    encoder, model = Encoder(), _TextModel()
+    for byte in data:
+        model.code(encoder, byte)
+    return encoder.finish()
+
+
+def decode_text(data: bytes, count: int) -> bytes:
+    """``count`` bytes of one stream; StreamError when it is damaged."""
+    decoder, model = Decoder(data), _TextModel()
+    text = bytes(model.code(decoder, 0) for _ in range(count))
+    decoder.finish()
+    return text
+
+
+class _TextModel:
+    def __init__(self) -> None:
+        self._tables: list[dict[int, Model]] = [{} for _ in range(5)]
+        self._weights = [[26214] * 5 for _ in range(6)]
+        self._last = 0
+
+    def code(self, coder: Coder, byte: int) -> int:
+        node = 1
+        for place in range(7, -1, -1):
+            node = 2 * node + self._code_bit(coder, node, byte >> place & 1)
+        self._last = (self._last << 8 | node & 255) % 2**32
+        return node & 255
+
+    def _code_bit(self, coder: Coder, node: int, bit: int) -> int:
+        models, odds = [], []
+        for k, table in enumerate(self._tables):
+            slot = (self._last % 256**k * 0x9E3779B1 + node * 0x85EBCA6B) % 2**32 >> 16
+            model = table.setdefault(slot, Model())
+            zero = min(max(model.z >> 6, 16), 65520)
+            models.append(model)
+            odds.append(-log_odds(zero) * (0, 12, 14, 16)[min(model.count, 3)] >> 4)
+        weights = self._weights[sum(model.count > 0 for model in models)]
+        one = probability(sum(w * o for w, o in zip(weights, odds, strict=True)) >> 16)
+        bit = coder.code(65536 - one, bit)
+        error = 65535 * bit - one
+        for k, model in enumerate(models):
+            weights[k] += odds[k] * error >> 10
+            model.learn(bit)
+        return bit
+
+
 @dataclass
 class _IntModels:
     bits: list[list[Model]] = field(
-        default_factory=lambda: [[Model() for _ in range(32)] for _ in range(4)]
+        default_factory=lambda: [[Model() for _ in range(32)] for _ in range(3)]
     )
     signs: list[Model] = field(default_factory=lambda: [Model() for _ in range(3)])
     below: list[list[Model]] = field(
@@ -298,23 +356,32 @@ class _IntModels:
     low: list[Model] = field(default_factory=lambda: [Model() for _ in range(23)])
 
 
-def _code_vector(
-    coder: Coder, models: _IntModels, values: list[int], live: NDArray[np.uint8] | None
-) -> list[int]:
+@dataclass
+class _FilterModels:
+    zeros: list[Model] = field(default_factory=lambda: [Model(), Model()])
+    sign: Model = field(default_factory=Model)
+    bits: list[Model] = field(default_factory=lambda: [Model() for _ in range(32)])
+    side: Model = field(default_factory=Model)
+    below: list[Model] = field(default_factory=lambda: [Model() for _ in range(25)])
+    mean: int = 0
+
+
+def _code_bit_length(coder: Coder, models: list[Model], truth: int) -> int:
+    node = 1
+    for place in range(4, -1, -1):
+        node = 2 * node + models[node].code(coder, truth >> place & 1)
+    return node - 32
+
+
+def _code_vector(coder: Coder, models: _IntModels, values: list[int]) -> list[int]:
     found = []
     change, last, side = 1, 0, 1
-    for index, truth in enumerate(values):
-        alive = live is None or bool(live[index])
-        node = 1
-        for place in range(4, -1, -1):
-            model = models.bits[change if alive else 3][node]
-            node = 2 * node + model.code(coder, abs(truth).bit_length() >> place & 1)
-        bits = node - 32
+    for truth in values:
+        bits = _code_bit_length(coder, models.bits[change], abs(truth).bit_length())
         if bits > 23:
             raise StreamError("a magnitude above the limit")
-        if alive:
-            change = 0 if bits < last - 1 else 2 if bits > last + 1 else 1
-            last = bits
+        change = 0 if bits < last - 1 else 2 if bits > last + 1 else 1
+        last = bits
         if bits == 0:
             found.append(0)
             continue
@@ -330,3 +397,44 @@ def _code_vector(
             magnitude = 2 * magnitude + bit
         found.append(-magnitude if negative else magnitude)
     return found
+
+
+def _code_filters(
+    coder: Coder,
+    models: _FilterModels,
+    values: list[int],
+    live: NDArray[np.uint8] | None,
+    is_bias: bool,
+) -> list[int]:
+    found = []
+    count = 0
+    for index, truth in enumerate(values):
+        alive = 1 if live is None else int(live[index] != 0)
+        if models.zeros[alive].code(coder, int(truth == 0)):
+            found.append(0)
+            continue
+        negative = 0 if is_bias else models.sign.code(coder, int(truth < 0))
+        value = _code_distance(coder, models, -truth if negative else truth)
+        if value == 0 or abs(value) > 2**23 - 1 or (value < 0 and not is_bias):
+            raise StreamError("an integer outside the limits")
+        models.mean = approach(models.mean, 256 * value, count)
+        count = min(count + 1, 30)
+        found.append(-value if negative else value)
+    return found
+
+
+def _code_distance(coder: Coder, models: _FilterModels, truth: int) -> int:
+    mean = models.mean + 128 >> 8
+    distance = truth - mean
+    bits = _code_bit_length(coder, models.bits, abs(distance).bit_length())
+    if bits == 0:
+        return mean
+    if bits > 24:
+        raise StreamError("an integer outside the limits")
+    negative = models.side.code(coder, int(distance < 0))
+    size = 1
+    for place in range(bits - 2, -1, -1):
+        bit = abs(distance) >> place & 1
+        bit = models.below[bits].code(coder, bit) if size == 1 else coder.code(32768, bit)
+        size = 2 * size + bit
+    return mean - size if negative else mean + size

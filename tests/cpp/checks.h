@@ -10,6 +10,7 @@ namespace lnx_test {
 
 std::string check_latents(CaseReader& reader);
 std::string check_integers(CaseReader& reader);
+std::string check_text(CaseReader& reader);
 std::string check_weight(CaseReader& reader);
 std::string check_network(CaseReader& reader);
 

@@ -77,4 +77,17 @@ std::string check_integers(CaseReader& reader) {
   return "";
 }
 
+std::string check_text(CaseReader& reader) {
+  const std::vector<uint8_t> data = reader.bytes();
+  const std::vector<uint8_t> expected = reader.bytes();
+  std::vector<uint8_t> decoded;
+  const lnx::CodecStatus status =
+      lnx::decode_text(data.data(), data.size(), expected.size(), decoded);
+  if (status != lnx::CodecStatus::kOk) return lnx::describe(status);
+  if (decoded != expected) return "other bytes";
+  std::vector<uint8_t> again;
+  lnx::encode_text(decoded.data(), decoded.size(), again);
+  return again == data ? "" : "encoding gives other bytes";
+}
+
 }  // namespace lnx_test

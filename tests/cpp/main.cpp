@@ -20,6 +20,8 @@ int run_cases(const char* path) {
       wrong = lnx_test::check_latents(reader);
     } else if (kind == "integers") {
       wrong = lnx_test::check_integers(reader);
+    } else if (kind == "text") {
+      wrong = lnx_test::check_text(reader);
     } else if (kind == "weight") {
       wrong = lnx_test::check_weight(reader);
     } else {

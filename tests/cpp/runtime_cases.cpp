@@ -90,16 +90,20 @@ void add_step(const std::string& call, CaseReader& r, const std::vector<lnx::Net
     const lnx::Image b = has_b ? read_image(r) : lnx::Image{};
     const lnx::Image out = read_image(r);
     const lnx::Activation activation = lnx::activation_from_name(r.text());
-    on_all([&](lnx::Network& n) { n.add_elementwise(a, has_b ? &b : nullptr, out, activation); });
+    const std::vector<float> p = r.reals();
+    on_all([&](lnx::Network& n) {
+      n.add_elementwise(a, has_b ? &b : nullptr, out, activation, p.at(0), p.at(1));
+    });
   } else if (call == "add_global_average") {
     const lnx::Image in = read_image(r), out = read_image(r);
     on_all([&](lnx::Network& n) { n.add_global_average(in, out); });
-  } else if (call == "add_flatten") {
+  } else if (call == "add_reshape") {
     const lnx::Image in = read_image(r), out = read_image(r);
-    on_all([&](lnx::Network& n) { n.add_flatten(in, out); });
+    on_all([&](lnx::Network& n) { n.add_reshape(in, out); });
   } else if (call == "add_softmax") {
-    const lnx::Image in = read_image(r), out = read_image(r);
-    on_all([&](lnx::Network& n) { n.add_softmax(in, out); });
+    const lnx::View in(r.integers<int64_t>()), out(r.integers<int64_t>());
+    const int axis = static_cast<int>(r.integer());
+    on_all([&](lnx::Network& n) { n.add_softmax(in, out, axis); });
   } else if (call == "add_output") {
     const lnx::Image from = read_image(r);
     on_all([&](lnx::Network& n) { n.add_output(from); });
@@ -116,7 +120,8 @@ Outputs run(lnx::Network& network, const std::vector<float>& x, int64_t batch) {
   for (int64_t i = 0; i < network.num_outputs(); ++i)
     outputs.emplace_back(static_cast<size_t>(network.output_floats(i) * batch));
   for (auto& values : outputs) pointers.push_back(values.data());
-  network.run(x.data(), batch, pointers.data());
+  const float* const input = x.data();
+  network.run(&input, batch, pointers.data());
   return outputs;
 }
 

@@ -181,6 +181,7 @@ def write_weights(writer: Writer, name: str, graph: Graph) -> None:
 def write_streams(writer: Writer, path: Path) -> None:
     """The streams of a file, with the integers that this machine decodes."""
     decode_latents, decode_ints = _core.decode_latents, _core.decode_ints
+    decode_text = _core.decode_text
     found: list[str] = []
 
     def latents(
@@ -216,12 +217,23 @@ def write_streams(writer: Writer, path: Path) -> None:
         found.append("integers")
         return defect
 
+    def text(data: memoryview, count: int) -> bytes | str:
+        decoded = decode_text(data, count)
+        assert isinstance(decoded, bytes)
+        writer.text("text")
+        writer.text(f"{path.name} {len(found)}")
+        writer.bytes(bytes(data))
+        writer.bytes(decoded)
+        found.append("text")
+        return decoded
+
     with (
+        mock.patch.object(_core, "decode_text", text),
         mock.patch.object(_core, "decode_latents", latents),
         mock.patch.object(_core, "decode_ints", integers),
     ):
         read_lnx(path)
-    assert {"latents", "integers"} <= set(found), f"{path} was read in another way"
+    assert {"latents", "integers", "text"} <= set(found), f"{path} was read in another way"
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Puts golden_v2.lnx together from the text of SPEC.md: no writer, no C++ coder.
+"""Puts golden_v3.lnx together from the text of SPEC.md: no writer, no C++ coder.
 
 Run as a script, it writes the file anew; a change of its bytes is a new version of the format.
 """
@@ -9,7 +9,7 @@ import struct
 from pathlib import Path
 
 import numpy as np
-from files import assemble
+from files import assemble, varint
 
 from lilnetx.graph.ir import (
     Add,
@@ -29,7 +29,7 @@ from lilnetx.graph.ir import (
 )
 from lilnetx.reference import codec
 
-PATH = Path(__file__).parent / "data" / "golden_v2.lnx"
+PATH = Path(__file__).parent / "data" / "golden_v3.lnx"
 
 MATRIX_3X3 = np.array(
     [[100 if row == column else (row - column) * 3 for column in range(9)] for row in range(9)],
@@ -47,7 +47,7 @@ DENSE_B = np.array([0.5, -1.0, 0.0, 0, 0, 0, 1.5, 2.5, -0.25, 0, 1, 0], np.float
 # 3 outputs of 4 inputs in slices of 2.
 LATENTS_C = np.array([[[1, 0], [0, 0]], [[-1, 1], [5, 0]], [[0, 0], [0, 40]]], np.int32)
 
-SCALE_A = np.array([0.75, 0.0, -1.25, 3.0], np.float32)  # times 4: 3, 0, -5, 12
+SCALE_A = np.array([3 / 4096, 0.0, -1280.0, 3.0], np.float32)
 BIAS_A = np.array([0.1, 0.2, -0.3, np.inf], np.float32)  # no fixed point
 BIAS_C = np.array([0.0, 1024.0, -3072.0], np.float32)  # 2**10 times 0, 1, -3
 
@@ -80,10 +80,13 @@ def golden_bytes() -> bytes:
     deco = codec.encode_ints([MATRIX_3X3.reshape(-1), MATRIX_1X1.reshape(-1)], [2, 2], [None, None])
     live_a = np.array([1, 0, 1, 1], np.uint8)
     live_c = np.array([1, 1, 1], np.uint8)
-    fixed = [np.array([3, 0, -5, 12], np.int32), np.array([0, 1, -3], np.int32)]
-    stream = codec.encode_ints(fixed, [0, 1], [live_a, live_c])
-    # Exponents 2 and -10; the bias in between is raw.
-    side = bytes([107, 0, 95]) + varint(len(stream)) + stream + struct.pack("<4f", *BIAS_A)
+    # Scale: short floats of 2 bits of mantissa, the upper bits of 3 / 4096, 0, 1280 and 3.
+    scale = np.array([0x3A400000 >> 21, 0, -(0x44A00000 >> 21), 0x40400000 >> 21], np.int32)
+    bias = np.array([0, 1, -3], np.int32)
+    # Modes: of the scale 256 + 2; of the biases raw, and an exponent of -10.
+    modes = codec.encode_ints([np.array([258]), np.array([0, 95])], [3, 3], [None, None])
+    stream = codec.encode_ints([scale, bias], [0, 1], [live_a, live_c])
+    side = varint(len(modes)) + modes + varint(len(stream)) + stream + struct.pack("<4f", *BIAS_A)
     stream, counts = codec.encode_latents([LATENTS_A, LATENTS_C], [0, 1])
     assert counts == [3, 4]
     lats = b"\x01" + b"\x02" + varint(len(stream)) + stream
@@ -128,11 +131,6 @@ def golden_graph() -> Graph:
     )
     decoders = {"3x3": Decoder("3x3", MATRIX_3X3, 12), "1x1g2": Decoder("1x1g2", MATRIX_1X1, -3)}
     return Graph("image", (2, 6, 5), nodes, ("soft", "fc"), decoders, True, {"names": ["ä"]})
-
-
-def varint(value: int) -> bytes:
-    """A number below 2**14."""
-    return bytes([value]) if value < 128 else bytes([value & 127 | 128, value >> 7])
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ import sys
 
 import numpy as np
 import pytest
-from assemble_golden import PATH, varint
-from files import assemble, disassemble, header
+from assemble_golden import PATH
+from files import Coded, assemble, disassemble, header, plain, varint
 
 from lilnetx import _core
 from lilnetx.errors import CorruptSectionError, LimitExceededError, LnxFormatError
@@ -107,8 +107,27 @@ def test_metadata(refuse, meta):
 
 
 def test_metadata_cap(refuse):
-    meta = b'{"x":"' + b"y" * (1 << 20) + b'"}'
-    refuse(with_section(b"META", meta), LimitExceededError, "META")
+    meta = Coded(varint((1 << 20) + 1) + b"abcd")
+    refuse(with_section(b"META", meta), LimitExceededError, "META.*at most 1048576")
+
+
+def test_graph_cap(refuse):
+    grph = Coded(varint((1 << 22) + 1) + b"abcd")
+    refuse(with_section(b"GRPH", grph), LimitExceededError, "GRPH.*at most 4194304")
+
+
+@pytest.mark.parametrize("name", [b"GRPH", b"META"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: b"", "more bytes"),
+        (lambda text: text[: len(text) // 2], "ends before"),
+        (lambda text: text + b"\0", "does not end"),
+        (lambda text: text + bytes(9), "does not end"),
+    ],
+)
+def test_text(refuse, name, change, message):
+    refuse(with_section(name, Coded(change(GOOD[name]))), CorruptSectionError, message)
 
 
 @pytest.mark.parametrize("change", [b"", GOOD[b"RAWF"][:-4], GOOD[b"RAWF"] + bytes(4)])
@@ -145,7 +164,7 @@ def test_latent_streams(refuse, lats):
 @pytest.mark.parametrize(("at", "count"), [(0, 4), (0, 2), (0, 0), (1, 3), (1, 5), (1, 6)])
 def test_counts_of_nonzero_slices(refuse, at, count):
     """The stream disagrees with the counts in the graph section."""
-    grph = GOOD[b"GRPH"]
+    grph = plain(GOOD[b"GRPH"])
     marks = [(b"\x03\x01\x01\x00\x03", 4), (b"\x04\x03\x01\x04", 3)]
     mark, place = marks[at]
     position = grph.index(mark) + place
@@ -197,8 +216,8 @@ ONE_DECODER = b"\x01" + b"\x01d\x09\x00" + b"\x01x" + b"\x03\x01\x04\x04"
         (START + b"\x81\x00" + RELU + END, CorruptSectionError, "shortest form"),
         (START + b"\x80" * 9 + b"\x01", CorruptSectionError, "longer integer"),
         (START + b"\x81\x80\x04", LimitExceededError, "node count of at most 65536"),
-        (b"\x00\x01x\x02\x03\x03", CorruptSectionError, "rank 2"),
-        (b"\x00\x01x\x04\x03\x03", LimitExceededError, "rank"),
+        (b"\x00\x01x\x07\x03\x03", CorruptSectionError, "rank 7"),
+        (b"\x00\x01x\x20\x03\x03", LimitExceededError, "rank"),
         (b"\x00\x01x\x01\x00", CorruptSectionError, "input dimension"),
         (b"\x00\x01x\x01" + OVER, LimitExceededError, "input dimension"),
         (b"\x00\x00\x01\x03", CorruptSectionError, "empty string"),
@@ -209,7 +228,7 @@ ONE_DECODER = b"\x01" + b"\x01d\x09\x00" + b"\x01x" + b"\x03\x01\x04\x04"
         (b"\x01\x01d\x00", CorruptSectionError, "slice length"),
         (b"\x01\x01d\x81\x02", LimitExceededError, "slice length"),
         (b"\x01\x01d\x09\xfd\x01", LimitExceededError, "exponent"),
-        (START + b"\x01\x0e\x01y\x01" + END, CorruptSectionError, "operator code"),
+        (START + b"\x01\x0f\x7f\x01y\x01" + END, CorruptSectionError, "operator code"),
         (START + b"\x01\x06\x01x\x01" + END, CorruptSectionError, "no other value"),
         (START + b"\x02" + RELU + b"\x06\x01\x00\x01" + END, CorruptSectionError, "no other value"),
         (START + b"\x02" + RELU + b"\x06\x02\x01z\x01" + END, CorruptSectionError, "prefix"),
@@ -220,7 +239,7 @@ ONE_DECODER = b"\x01" + b"\x01d\x09\x00" + b"\x01x" + b"\x03\x01\x04\x04"
         (START + b"\x01" + RELU + b"\x00", CorruptSectionError, "output count"),
         (START + b"\x01" + RELU + b"\x01\x02", CorruptSectionError, "output reference"),
         (START + b"\x01\x02\x01y\x01\x02", CorruptSectionError, "pooling flags"),
-        (START + b"\x01\x03\x01y\x01\x04", CorruptSectionError, "pooling flags"),
+        (START + b"\x01\x03\x01y\x01\x10", CorruptSectionError, "pooling flags"),
         (START + b"\x01\x02\x01y\x01\x00\x00", CorruptSectionError, "kernel"),
         (START + b"\x01\x20\x01y\x01\x20", CorruptSectionError, "convolution flags"),
         (START + b"\x01\x20\x01y\x01\x01\x00", CorruptSectionError, "input channels"),

@@ -100,9 +100,9 @@ def test_other_files(data, tmp_path):
 
 def test_a_newer_version_asks_for_an_upgrade(tmp_path):
     table = GOOD[64:TABLE_END]
-    newer = header(table, len(SECTIONS), len(GOOD), version=3) + GOOD[64:]
+    newer = header(table, len(SECTIONS), len(GOOD), version=4) + GOOD[64:]
     (tmp_path / "new.lnx").write_bytes(newer)
-    with pytest.raises(UnsupportedVersionError, match=r"version 3.*upgrade lilnetx"):
+    with pytest.raises(UnsupportedVersionError, match=r"version 4.*upgrade lilnetx"):
         read_lnx(tmp_path / "new.lnx")
     # Its header alone tells: what follows may be laid out in any way.
     (tmp_path / "new.lnx").write_bytes(newer[:64] + b"?")
@@ -110,11 +110,13 @@ def test_a_newer_version_asks_for_an_upgrade(tmp_path):
         inspect_lnx(tmp_path / "new.lnx")
 
 
-def test_an_older_version_says_what_to_do(tmp_path):
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_version_says_what_to_do(tmp_path, version):
     table = GOOD[64:TABLE_END]
-    older = header(table, len(SECTIONS), len(GOOD), version=1) + GOOD[64:]
+    older = header(table, len(SECTIONS), len(GOOD), version=version) + GOOD[64:]
     (tmp_path / "old.lnx").write_bytes(older)
-    with pytest.raises(UnsupportedVersionError, match=r"version 2 or newer.*version 1.*pack the"):
+    message = rf"version 3 or newer.*version {version},.*lilnetx pack CHECKPOINT"
+    with pytest.raises(UnsupportedVersionError, match=message):
         read_lnx(tmp_path / "old.lnx")
 
 

@@ -20,7 +20,7 @@ def test_it_agrees_with_the_graph(seed, tmp_path):
     summary = inspect_lnx(tmp_path / "net.lnx")
     stats = layer_stats(graph)
     assert summary.file_bytes == size == sum(summary.bytes_by_section.values())
-    assert summary.version == 2
+    assert summary.version == 3
     assert summary.synthetic == graph.synthetic
     assert summary.input_shape == graph.input_shape
     assert json.dumps(summary.meta, sort_keys=True) == json.dumps(graph.meta, sort_keys=True)

@@ -224,6 +224,30 @@ void round_trip_ints(Input& input) {
   check_ints(data, vectors);
 }
 
+void check_text(const Bytes& data, size_t count) {
+  Bytes text;
+  if (lnx::decode_text(data.data(), data.size(), count, text) != CodecStatus::kOk) return;
+  require(text.size() == count, "text of a wrong length");
+  Bytes again;
+  lnx::encode_text(text.data(), text.size(), again);
+  require(again == data, "a text was accepted that no encoder writes");
+}
+
+void round_trip_text(Input& input) {
+  const Bytes edits{input.u8(), input.u8(), input.u8(), input.u8(), input.u8()};
+  const Bytes text = input.rest();
+  Bytes data;
+  lnx::encode_text(text.data(), text.size(), data);
+  Bytes found;
+  require(lnx::decode_text(data.data(), data.size(), text.size(), found) == CodecStatus::kOk,
+          "an encoded text is refused");
+  require(found == text, "text changes in a round trip");
+  Input how(edits.data(), edits.size());
+  damage(data, how);
+  data.shrink_to_fit();
+  check_text(data, text.size());
+}
+
 // Any shape at all. What is too large for this test gets no memory, and must be refused if it is
 // too large for the codec.
 void hostile_shape(Input& input) {
@@ -249,7 +273,17 @@ void hostile_shape(Input& input) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Input input(data, size);
-  switch (input.u8() % 5) {
+  const uint8_t what = input.u8();
+  if (what >= 250) {
+    round_trip_text(input);
+    return 0;
+  }
+  if (what >= 240) {
+    const auto count = static_cast<size_t>(input.bytes(2) % 2048);
+    check_text(input.rest(), count);
+    return 0;
+  }
+  switch (what % 5) {
     case 0: {
       Weights weights = read_weights(input);
       check_latents(input.rest(), weights);

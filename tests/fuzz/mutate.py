@@ -10,6 +10,8 @@ import random
 import struct
 
 from lilnetx._core import crc32c
+from lilnetx.errors import LnxFormatError
+from lilnetx.format.text import decode_text, encode_text
 
 HEADER = struct.Struct("<8sIIIIQ28s")
 ENTRY = struct.Struct("<4sIQQ")
@@ -88,7 +90,11 @@ def _mutate_sections(sections: Sections, others: list[bytes], rng: random.Random
     name, data = sections[at]
     how = rng.random()
     if how < 0.9:
-        sections[at] = name, _mutate_bytes(data, rng)
+        text = _text_of(name, data) if rng.random() < 0.9 else None
+        if text is None:
+            sections[at] = name, _mutate_bytes(data, rng)
+        else:
+            sections[at] = name, encode_text(_mutate_bytes(text, rng))
     elif how < 0.96:
         other = rng.choice(disassemble(rng.choice(others))[2])
         mine = [i for i, (name, _) in enumerate(sections) if name == other[0]]
@@ -100,6 +106,16 @@ def _mutate_sections(sections: Sections, others: list[bytes], rng: random.Random
         del sections[at]
     else:
         sections.insert(rng.randrange(len(sections) + 1), sections[at])
+
+
+def _text_of(name: bytes, data: bytes) -> bytes | None:
+    """What a section of text says: more can be wrong in it than in its coded bytes."""
+    if name not in (b"GRPH", b"META"):
+        return None
+    try:
+        return decode_text(memoryview(data), "", "", 0, 1 << 16)
+    except LnxFormatError:
+        return None
 
 
 def _mutate_bytes(data: bytes, rng: random.Random) -> bytes:

@@ -131,12 +131,12 @@ def test_side_bits_cost_little_and_less_with_each_bit():
         for bits in (4, 8, 12, 16, 20)
     ]
     assert errors == sorted(errors, reverse=True)
-    assert errors[2] < 2e-3  # the default, 12
+    assert errors[2] < 1e-3
     assert errors[4] < 1e-5
     assert errors[0] > errors[4]
 
 
-def test_filters_without_weights_have_no_scale_and_do_not_stretch_the_grid():
+def test_filters_without_weights_have_no_scale():
     model, _ = compressed()
     norm = model[1]
     with torch.no_grad():
@@ -152,11 +152,30 @@ def test_filters_without_weights_have_no_scale_and_do_not_stretch_the_grid():
     alive = graph.node("0").weight.latents.any(axis=(1, 2))
     np.testing.assert_array_equal(scale > 0, alive)
     assert relative_error(run(graph, x)[0], expected) < 2e-3
-    # All other scales lie below 4, so their grid is 2**-10 or finer, whatever the dead filter's.
-    fine = np.abs(scale).max()
-    unit = 2.0 ** (math.frexp(fine)[1] - 12)
-    assert unit <= 2**-10
-    np.testing.assert_array_equal(scale / unit, np.rint(scale / unit))
+
+
+def test_biases_below_zero_of_filters_without_weights_go_where_a_relu_follows():
+    model, _ = compressed()
+    with torch.no_grad():
+        for layer in (model[0], model[4]):  # batch norm and ReLU; batch norm, ReLU
+            layer.parametrizations.weight.original[1:3] = 0
+        model[3].parametrizations.weight.original[1:3] = 0  # no ReLU
+        model[3].bias[1:3] = torch.tensor([-0.5, 0.5])
+        for norm in (model[1], model[5]):
+            norm.running_mean[1:3] = 0
+            norm.bias[1:3] = torch.tensor([-0.5, 0.5])
+        for layer in (model[4],):
+            layer.bias[1:3] = 0
+    exact, graph = freeze(model, SHAPE, side_bits=0), freeze(model, SHAPE, side_bits=20)
+    for name in ("0", "4"):
+        assert exact.node(name).bias[1] == -0.5
+        assert graph.node(name).bias[1] == 0
+        assert graph.node(name).bias[2] == 0.5
+        others = exact.node(name).bias[3:]
+        np.testing.assert_allclose(graph.node(name).bias[3:], others, rtol=0, atol=1e-5)
+    assert graph.node("3").bias[1] == -0.5
+    x = np.random.default_rng(0).standard_normal((4, *SHAPE))
+    assert relative_error(run(graph, x)[0], run(exact, x)[0]) < 1e-5
 
 
 def test_a_plain_model_keeps_its_weights():
@@ -254,7 +273,6 @@ def test_latents_that_are_not_finite_are_refused():
         ({"meta": {"x": math.inf}}, "meta.*JSON"),
         ({"side_bits": 25}, "side_bits"),
         ({"side_bits": -1}, "side_bits"),
-        ({"scale_bits": 25}, "scale_bits"),
     ],
 )
 def test_wrong_arguments(more, message):

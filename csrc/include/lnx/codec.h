@@ -84,7 +84,7 @@ void live_filters(const int32_t* latents, size_t filters, size_t size, uint8_t* 
 struct IntVector {
   int32_t* values;
   size_t size;
-  uint32_t kind;        // 0 to 3: which set of adaptive models.
+  uint32_t kind;        // 0: scale, 1: bias, 2: matrix, 3: other numbers.
   const uint8_t* live;  // 0 where a value belongs to a filter of zeros, otherwise 1; null: all 1.
 };
 
@@ -93,5 +93,13 @@ CodecStatus encode_ints(const std::vector<IntVector>& vectors, std::vector<uint8
 
 // Decodes one stream into the vectors.
 CodecStatus decode_ints(const uint8_t* data, size_t size, const std::vector<IntVector>& vectors);
+
+// Encodes bytes that describe a network (its graph, its metadata) into one stream, appended to
+// `out`.
+void encode_text(const uint8_t* data, size_t size, std::vector<uint8_t>& out);
+
+// Decodes one stream of `count` bytes, appended to `out`. It takes memory as it decodes: 1.3 MB,
+// and at most about 500 bytes for each byte of the stream.
+CodecStatus decode_text(const uint8_t* data, size_t size, size_t count, std::vector<uint8_t>& out);
 
 }  // namespace lnx
