@@ -152,12 +152,13 @@ class WeightCoder {
     const uint32_t side = 1u + uint32_t(before > 0) - uint32_t(before < 0);
     const bool negative = models_.signs[t].code_even(coder, side, value < 0);
     auto* unary = models_.tap_magnitudes(t);
+    const uint32_t child = level + (negative ? kLevels : 0);
     const uint32_t truth = kDecoding ? 0 : magnitude(value);
     uint32_t found = 1;
-    while (found < kTapUnary && unary[found - 1].code(coder, level, truth > found)) ++found;
+    while (found < kTapUnary && unary[found - 1].code(coder, child, truth > found)) ++found;
     if (found == kTapUnary) {
       unary = models_.large_magnitudes(length());
-      while (found < kUnary && unary[found - kTapUnary].code(coder, level, truth > found)) ++found;
+      while (found < kUnary && unary[found - kTapUnary].code(coder, child, truth > found)) ++found;
     }
     if (found == kUnary) found += code_golomb(coder, truth - kUnary);
     if constexpr (kDecoding) {

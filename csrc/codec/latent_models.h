@@ -154,18 +154,20 @@ struct LatentModels {
     for (auto& family : magnitudes) family.forget(kLayerConfidence);
   }
 
-  // "Is the magnitude above u?" for u below kTapUnary, at index u - 1, and from there on.
-  Family<kLevels>* tap_magnitudes(uint32_t tap) { return &magnitudes[tap * (kTapUnary - 1)]; }
-  Family<kLevels>* large_magnitudes(uint32_t length) { return tap_magnitudes(length); }
+  // "Is the magnitude above u?" for u below kTapUnary, at index u - 1, and from there on. Finer by
+  // level, and by sign: integers are often large on one side of zero alone.
+  using Magnitudes = Family<2 * kLevels>;
+  Magnitudes* tap_magnitudes(uint32_t tap) { return &magnitudes[tap * (kTapUnary - 1)]; }
+  Magnitudes* large_magnitudes(uint32_t length) { return tap_magnitudes(length); }
 
-  BitModel flags[kFlagContexts];            // Is the slice nonzero?
-  std::vector<Family<kLevels>> taps;        // [tap][nonzero before]: is the integer nonzero?
-  std::vector<Family<3>> signs;             // [tap], finer by the sign of the integer before
-  std::vector<Family<kLevels>> magnitudes;  // [tap][u], then [u]: is the magnitude above u?
-  BitModel golomb[kGolombBits];             // Prefix of the exponential Golomb code.
-  Density before;                           // Of the last weight.
-  int64_t mean = 2048;                      // Mean magnitude so far, in units of 1/4096.
-  uint32_t count = 0;                       // Nonzero slices so far, up to a bound.
+  BitModel flags[kFlagContexts];       // Is the slice nonzero?
+  std::vector<Family<kLevels>> taps;   // [tap][nonzero before]: is the integer nonzero?
+  std::vector<Family<3>> signs;        // [tap], finer by the sign of the integer before
+  std::vector<Magnitudes> magnitudes;  // [tap][u], then [u]: is the magnitude above u?
+  BitModel golomb[kGolombBits];        // Prefix of the exponential Golomb code.
+  Density before;                      // Of the last weight.
+  int64_t mean = 2048;                 // Mean magnitude so far, in units of 1/4096.
+  uint32_t count = 0;                  // Nonzero slices so far, up to a bound.
 };
 
 // What is known about a channel (column) of the weight being coded.

@@ -140,8 +140,8 @@ class _LatentModels:
         self.flags = [_flag_model(i) for i in range(48)]
         self.taps = [[Family(10) for _ in range(6)] for _ in range(n)]
         self.signs = [Family(3) for _ in range(n)]
-        self.magnitudes = [[Family(10, Model(1258291, 3)) for _ in range(3)] for _ in range(n)]
-        self.large = [Family(10, Model(1258291, 3)) for _ in range(11)]
+        self.magnitudes = [[Family(20, Model(1258291, 3)) for _ in range(3)] for _ in range(n)]
+        self.large = [Family(20, Model(1258291, 3)) for _ in range(11)]
         self.golomb = [Model() for _ in range(15)]
         self.before: _Density | None = None
         self.mean = 2048
@@ -268,7 +268,7 @@ def _code_slice(
         before = values[i - 1] if i else 0
         side = (before > 0) - (before < 0) + 1
         negative = models.signs[i].code(coder, side, int(truth < 0))
-        magnitude = _code_magnitude(coder, models, i, level, abs(truth))
+        magnitude = _code_magnitude(coder, models, i, level + 10 * negative, abs(truth))
         values[i] = -magnitude if negative else magnitude
         nonzero += 1
     total = min(sum(map(abs, values)), 65535)
@@ -280,10 +280,10 @@ def _code_slice(
     return approach(row_mean, v, min(row_count, 30) + 2)
 
 
-def _code_magnitude(coder: Coder, models: _LatentModels, i: int, level: int, truth: int) -> int:
+def _code_magnitude(coder: Coder, models: _LatentModels, i: int, child: int, truth: int) -> int:
     for u in range(1, 15):
         family = models.magnitudes[i][u - 1] if u < 4 else models.large[u - 4]
-        if not family.code(coder, level, int(truth > u)):
+        if not family.code(coder, child, int(truth > u)):
             return u
     x = max(truth - 14, 1)
     bits = 0
