@@ -81,6 +81,7 @@ def gathered_cost(
     inner: int,
     *,
     registers: int = GATHERED_REGISTERS,
+    vector: int | None = None,
 ) -> Estimate:
     """Form (a) with a block size.
 
@@ -90,6 +91,7 @@ def gathered_cost(
         device: Where.
         inner: Images that lie innermost; 1 for planes of pixels.
         registers: Of a thread.
+        vector: Activations that a thread loads at once; None for what Triton's kernel can.
     """
     item = problem.item_bytes
     outer = problem.images // inner
@@ -100,7 +102,9 @@ def gathered_cost(
     # Multiply-adds of full blocks, what lies beside the image too.
     used = problem.pixels * inner / (blocks * config.block)
     macs = problem.macs_left / used if problem.macs_left else 0.0
-    vector = 16 // item if inner % (16 // item) == 0 or problem.flat else 1
+    if vector is None:
+        wide = inner % (16 // item) == 0 or (problem.flat and problem.pixels % (16 // item) == 0)
+        vector = 16 // item if wide else 1
     # Wavefronts of level 1 for the elements of a warp under one tap, and one for its weight.
     loads = config.elements / vector * max(1.0, WARP * vector * item / device.l1_bytes) + 1
     clock = device.clock_ghz * 1e3 * device.sms  # of all multiprocessors, in a microsecond

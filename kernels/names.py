@@ -11,7 +11,10 @@ _SHORT = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 
 
 def candidate_name(problem: ConvProblem, candidate: Candidate, activation: str) -> str:
-    """Full name of the kernel: all that its code depends on, but the architecture."""
+    """Full name of the kernel.
+
+    Kernels of layers without dilation, whose padding is half of the window, are told apart by it.
+    """
     config = candidate.config
     if isinstance(config, GatheredConfig):
         inner = problem.images if candidate.layout == "batch_last" else 1
@@ -23,7 +26,8 @@ def candidate_name(problem: ConvProblem, candidate: Candidate, activation: str) 
     else:
         assert isinstance(config, UnionConfig)
         stem, size = "uconv", f"{config.pixels}x{config.filters}x{config.channels}"
-        size += f"w{config.warps}s{config.stages}"
+        assert candidate.blocks is not None
+        size += f"w{config.warps}s{config.stages}r{candidate.blocks.run_length}"
     kernel = f"{problem.kernel[0]}x{problem.kernel[1]}"
     stride = f"s{problem.stride[0]}" if problem.stride[0] > 1 else ""
     slices = f"g{problem.slice_channels}" if problem.slice_channels > 1 else ""

@@ -42,6 +42,7 @@ class _Way:
     place: Callable[[Any], Any]
     kernel: str
     reason: str
+    predicted_ms: float | None = None
 
 
 def jobs(network: str = "resnet50") -> list[LayerJob]:
@@ -118,6 +119,7 @@ def measure(
             "p20_ms": timing.p20_ms,
             "p80_ms": timing.p80_ms,
             "calls": timing.calls,
+            "predicted_ms": way.predicted_ms,
             "dense_equivalent_tflops": dense / timing.median_ms / 1e9,
             "useful_tflops": useful / timing.median_ms / 1e9,
             "relative_error": error,
@@ -145,7 +147,8 @@ def _ways(
             layer = maker(op, slices, bias, device, job.precision.ours)
             kernel, reason = layer.describe(x, False)
             ours = partial(_ours, layer)
-            yield _Way(f"triton {form}", ours, layer.place, kernel, reason)
+            predicted = layer.predicted_us(x, False) / 1e3
+            yield _Way(f"triton {form}", ours, layer.place, kernel, reason, predicted)
     if "cuda" in backends:
         from lilnetx.backends.cuda import CudaConvolution
 

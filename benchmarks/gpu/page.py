@@ -24,6 +24,8 @@ random, 1x1 layers in single weights, without the first layer; ReLU is fused.
 - *dense*: a dense convolution at {dense:.0%} of the arithmetic peak or {bandwidth:.0%} of the
   memory's, whichever is slower: float32 without tensor cores (as cuDNN does with TF32 off), float16
   with them. *dense tf32* rounds operands to 10 bits.
+  The model counts a load for each tap of a gathered slice; where a kernel keeps what it has loaded
+  for several taps, as *lists* does in 3x3 layers, the estimate is too high.
 - A random pattern is the worst case of form (b): of 32 filters of that density nearly every channel
   is in the union, so it computes nearly what a dense layer does.
 

@@ -86,12 +86,15 @@ def _cuda(
             continue
         tile, warps, registers = code["tile"], code["threads"] // WARP, code["registers"]
         if code["form"] == "a":
+            # The filters of a block are computed side by side, each by threads of its own.
+            own = max(1, warps // tile["filters"])
             estimate = gathered_cost(
                 problem,
-                GatheredConfig(tile["pixels"], warps, 1),
+                GatheredConfig(max(tile["pixels"], own * WARP), own, 1),
                 device,
                 1,
                 registers=registers,
+                vector=16 // problem.item_bytes if code["loop_loads"]["16"] else 1,
             )
         else:
             blocks = make_blocks(layer.reads, problem.groups, tile["filters"], 1)

@@ -57,4 +57,6 @@ def write(
 
 
 def _plain(value: object) -> object:
+    if value is None:
+        return ""
     return f"{value:.6g}" if isinstance(value, float) else value

@@ -87,6 +87,7 @@ struct WinogradArgs {
   float* out;
   int64_t out_stride;
   int64_t plane_stride;  // floats between transformed planes, where those follow each other
+  int parts;             // rows of the image in a vector, along the rows
 };
 
 // Filters and vectors of pairs of columns that the 7x7 Winograd kernel sums up at once, and the
@@ -171,6 +172,7 @@ struct KernelTable {
   void (*conv_rows5x5s2)(const ConvArgs&, int begin, int end);
   // Null unless lanes == 16.
   void (*conv_pairs3x3)(const ConvArgs&, int begin, int end);
+  void (*transform_strided_pairs)(const WinogradArgs&, int begin, int end);
   void (*conv_pairs3x3s2)(const ConvArgs&, int begin, int end);
   void (*conv_pairs5x5)(const ConvArgs&, int begin, int end);
   void (*conv_pairs5x5s2)(const ConvArgs&, int begin, int end);
@@ -178,8 +180,6 @@ struct KernelTable {
   void (*winograd_rows)(const WinogradArgs&, int begin, int end);
   void (*conv_winograd3x3)(const ConvArgs&, int begin, int end);
   void (*conv_winograd7x7s2)(const Winograd7x7Args&, int begin, int end);
-  void (*winograd_half_rows)(const WinogradArgs&, int begin, int end);
-  void (*conv_winograd_half3x3)(const ConvArgs&, int begin, int end);
   void (*winograd_pairs)(const WinogradArgs&, int begin, int end);
   void (*conv_winograd_pairs3x3)(const ConvArgs&, int begin, int end);
   void (*stage)(const StageArgs&, int begin, int end);

@@ -86,6 +86,10 @@ class TritonConvolution:
         owner = "torch" if plan.chosen.form == "dense" else "triton"
         return f"{form}__{owner}", plan.reason
 
+    def predicted_us(self, x: Tensor, residual: bool) -> float:
+        """What the cost model expects of a call with this input, in microseconds."""
+        return float(self._layer.plan(x, residual=residual).chosen.estimate.total)
+
     def place(self, x: Tensor) -> Tensor:
         """The input in the order in memory that its kernel reads."""
         result: Tensor = self._layer.place(x)

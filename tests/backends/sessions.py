@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
+import types
+from pathlib import Path
 
 import kernels_under_test
 import numpy as np
@@ -18,6 +22,7 @@ from lilnetx.backends.convolutions import TritonConvolution  # noqa: E402
 from lilnetx.backends.network import DeviceNetwork  # noqa: E402
 from lilnetx.backends.session import DeviceSession  # noqa: E402
 from lilnetx.bench import BenchmarkOptions, run_benchmark  # noqa: E402
+from lilnetx.bench.layers import LayerShape  # noqa: E402
 from lilnetx.errors import InputError  # noqa: E402
 from lilnetx.graph import ir  # noqa: E402
 from lilnetx.graph.ir import Add, Graph, Node  # noqa: E402
@@ -171,6 +176,71 @@ def test_a_benchmark(tmp_path):
     assert report.contenders[0].precision == "fp16"
     assert [layer.kernel for layer in report.layers] == ["uconv__triton"]
     assert "us" in report.layers[0].reason
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """The benchmarks of gpu-check, on a clock that stands for the GPU's."""
+    benchmarks = Path(__file__).resolve().parents[2] / "benchmarks"
+    monkeypatch.syspath_prepend(str(benchmarks))
+    import gpu.layers
+    import gpu.networks
+    import gpu.self_check
+    import gpu.timing
+
+    monkeypatch.setattr(gpu.timing, "_CALLS_A_ROUND", 2)
+    monkeypatch.setattr(gpu.timing, "_WARM_UP_CALLS", 1)
+    properties = types.SimpleNamespace(L2_cache_size=1000)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+    clock = gpu.self_check.FakeGpu()
+    marks = itertools.count()
+    monkeypatch.setattr(clock, "mark", lambda: next(marks))
+    for module in (gpu.layers, gpu.networks):
+        alternate = functools.partial(module.alternate, min_rounds=1)
+        short = lambda *args, alternate=alternate, **_: alternate(*args, seconds=0.0)  # noqa: E731
+        monkeypatch.setattr(module, "alternate", short)
+    return gpu, clock
+
+
+@pytest.mark.parametrize("precision", [0, 2])
+def test_layers_of_gpu_check(gpu, precision):
+    gpu, clock = gpu
+    op = ir.Conv2d(8, 16, (1, 1))
+    job = gpu.layers.LayerJob(
+        LayerShape("small", "layer", 3, op, (4, 4), False),
+        2,
+        gpu.layers.PRECISIONS[precision],
+    )
+    rows = list(gpu.layers.measure(job, clock, ("triton",), torch.device("cpu")))
+    assert [row["contender"] for row in rows] == [
+        "triton gathered", "triton union", "cudnn contiguous", "cudnn channels_last",
+    ]  # fmt: skip
+    for row in rows:
+        assert row["median_ms"] == 1.0
+        assert row["dense_equivalent_tflops"] == pytest.approx(2e-9 * 2 * 16 * 8 * 16)
+        assert 0 < row["useful_tflops"] < row["dense_equivalent_tflops"]
+        assert (row["predicted_ms"] is not None) == row["contender"].startswith("triton")
+
+
+@pytest.mark.parametrize("contender", ["lilnetx triton", "torch eager"])
+def test_networks_of_gpu_check(gpu, contender):
+    gpu, clock = gpu
+    network = conv_graph(next(case for case in CASES if case.residual))
+    job = gpu.networks.NetworkJob(contender, 1, gpu.networks.PRECISIONS[0])
+    row = gpu.networks.measure(job, network, clock, torch.device("cpu"))
+    assert row["median_ms"] == 1.0
+    assert row["relative_error"] <= 1e-4
+    assert row["kernel"] == ("cudnn" if contender == "torch eager" else "2 uconv__triton")
+
+
+def test_wrong_results_are_not_timed(gpu, network):
+    gpu, clock = gpu
+    job = gpu.networks.NetworkJob("torch eager", 1, gpu.networks.PRECISIONS[0])
+    broken = dataclasses.replace(job.precision, tolerance=1e-12)
+    with pytest.raises(ArithmeticError, match="relative error"):
+        gpu.networks.measure(
+            dataclasses.replace(job, precision=broken), network, clock, torch.device("cpu")
+        )
 
 
 def test_wrong_inputs(network):

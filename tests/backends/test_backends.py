@@ -125,6 +125,15 @@ def test_this_machine_has_a_device_or_says_why():
         assert device in found
 
 
+def test_the_command_line_says_it_in_one_line(monkeypatch, capsys):
+    fake_torch(monkeypatch, available=False)
+    from lilnetx.cli.bench import main
+
+    assert main(["--device", "triton"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no GPU can be used" in line or MISSING
+
+
 def test_unknown_devices_and_dtypes():
     with pytest.raises(errors.InputError, match="'cpu', 'cuda', 'triton'"):
         lilnetx.Session(SMALL, device="npu")
