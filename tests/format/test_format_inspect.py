@@ -9,7 +9,7 @@ from graphs import random_graph, small_graph
 from lilnetx.errors import CorruptSectionError
 from lilnetx.format import inspect_lnx, verify_lnx, write_lnx
 from lilnetx.graph.cost import layer_stats
-from lilnetx.graph.ir import MaxPool2d, Node
+from lilnetx.graph.ir import ChannelAffine, Constant, MaxPool2d, Node
 from lilnetx.graph.weights import is_pointwise
 
 
@@ -25,7 +25,10 @@ def test_it_agrees_with_the_graph(seed, tmp_path):
     assert summary.input_shape == graph.input_shape
     assert json.dumps(summary.meta, sort_keys=True) == json.dumps(graph.meta, sort_keys=True)
     biases = sum(node.bias.size for node in graph.nodes if node.bias is not None)
-    assert summary.parameters == sum(layer.parameters for layer in stats) + biases
+    scales = sum(node.scale.size for node in graph.nodes if isinstance(node.op, ChannelAffine))
+    constants = sum(n.weight.values.size for n in graph.nodes if isinstance(n.op, Constant))
+    layers = sum(layer.parameters for layer in stats)
+    assert summary.parameters == layers + biases + scales + constants
     assert summary.dense_fp32_bytes == 4 * summary.parameters
     assert summary.macs == sum(layer.macs for layer in stats)
     assert len(summary.layers) == len(stats)

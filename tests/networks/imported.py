@@ -19,19 +19,20 @@ import numpy as np
 # Name, width in tests, input sizes.
 NETWORKS = {
     "resnet18": (8, (64, 96)),
-    "resnet50": (8, (64, 96)),
-    "vgg16_bn": (2, (224, 448)),
     "mobilenet_v2": (8, (64, 96)),
-    "densenet121": (8, (64, 96)),
     "squeezenet1_1": (16, (64, 96)),
     "googlenet": (16, (64, 96)),
-    "unet": (4, (32, 48)),
     "ssd": (8, (64, 96)),
+    "unet": (4, (32, 48)),
+    "resnet50": (8, (64, 96)),
+    "densenet121": (8, (64, 96)),
+    "vgg16_bn": (2, (224, 448)),
 }
 FULL_SIZES = {"unet": (128, 192), "ssd": (320, 416), "vgg16_bn": (224, 448)}
 # torch's exporter cannot write adaptive pooling but for one size: one model for each.
 ONE_SIZE = {"vgg16_bn"}
 BATCHES = (1, 3)
+COLUMNS = ("network", "from", "size", "batch", "largest_error", "relative_error")
 
 
 def build(name: str, width: int | None) -> Any:
@@ -121,14 +122,14 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="the original widths")
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
-    rows = []
-    for name in NETWORKS:
-        rows += compared(name, full=args.full)
-        print(name, max(str(row["relative_error"]) for row in rows if row["network"] == name))
     with args.output.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        for name in NETWORKS:
+            rows = list(compared(name, full=args.full))
+            writer.writerows(rows)
+            file.flush()
+            print(name, max(float(str(row["relative_error"])) for row in rows), flush=True)
 
 
 if __name__ == "__main__":
