@@ -17,7 +17,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet $(PIP_AR
 EXTRAS := train bench export dev $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),triton)
 SOURCES := setup.py pyproject.toml CMakeLists.txt $(shell find lilnetx kernels csrc -type f \
 	-not -name '*.pyc' -not -name '*.so')
-CXX_SOURCES := $(shell find csrc tests/cpp tests/fuzz -name '*.cpp' -o -name '*.h' -o -name '*.inc')
+CXX_SOURCES := $(shell find csrc tests/cpp tests/fuzz tests/cuda -name '*.cpp' -o -name '*.h' \
+	-o -name '*.inc' -o -name '*.cu' -o -name '*.cuh')
+EMULATED := $(addprefix tests/cuda/test_,threads.py emulator.py cuda_weights.py cuda_cases.py)
 READY := $(VENV)/.ready
 INSTALLED := $(VENV)/.installed
 
@@ -48,7 +50,8 @@ format: $(READY) ## format all sources in place
 
 # The C++ test program (tests/cpp) runs every kernel and network; the codec and the file format, whose
 # tests feed damaged bytes, are tested through Python too. The sanitized package lies beside the
-# ordinary one; its sources come before the installed ones.
+# ordinary one; its sources come before the installed ones. CUDA kernels run in their emulator, under
+# ThreadSanitizer in tiny shapes.
 sanitize: $(INSTALLED) ## test the C++ parts under AddressSanitizer, UBSan and ThreadSanitizer
 	PATH="$(BIN):$$PATH" LILNETX_SANITIZE=address,undefined LILNETX_BUILD_TESTS=ON \
 	$(BIN)/python setup.py -q build --build-lib build/sanitize --build-temp build/sanitize.tmp
@@ -63,6 +66,8 @@ sanitize: $(INSTALLED) ## test the C++ parts under AddressSanitizer, UBSan and T
 	PATH="$(BIN):$$PATH" cmake -S . -B build/driver -G Ninja -DLNX_PYTHON=OFF -DLNX_FUZZ=ON
 	PATH="$(BIN):$$PATH" cmake --build build/driver --target lnx_fuzz
 	LILNETX_FUZZ_PROGRAM=$(CURDIR)/build/driver/lnx_fuzz $(BIN)/pytest tests/fuzz
+	LILNETX_EMULATOR_SANITIZE=address,undefined $(BIN)/pytest $(EMULATED)
+	LILNETX_EMULATOR_SANITIZE=thread $(BIN)/pytest $(filter-out %_cases.py,$(EMULATED))
 
 # The decoder with libFuzzer where there is clang (apt-get install clang libclang-rt-dev), else with a
 # plain driver; the reader from Python, with the extension under the same sanitizers. Then what takes

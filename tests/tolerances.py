@@ -5,6 +5,7 @@ sqrt(n) * 6e-8. The longest sums here have about 5000 terms; whole networks add 
 """
 
 # float16 and bfloat16 keep 11 and 8 bits of weights and of the output, sums are float32; Triton's
-# interpreter cuts off the other bits of bfloat16 instead of rounding.
-LAYER = {"float32": 5e-6, "float16": 1e-3, "bfloat16": 1e-2}
+# interpreter cuts off the other bits of bfloat16 instead of rounding. TF32 keeps 11 bits of weights
+# and inputs.
+LAYER = {"float32": 5e-6, "tf32": 1e-3, "float16": 1e-3, "bfloat16": 1e-2}
 NETWORK = {"float32": 1e-5}

@@ -4,8 +4,8 @@
 
 The two networks of a case take alternating steps in one process, each with its own optimiser
 (AdamW, in its multi-tensor form), on random images; the result has medians and quartiles of both
-and of the ratio of neighbouring steps. Memory is the peak resident set of a process of its own that
-takes three steps, less that of the process before the network is made. One thread, float32.
+and of the ratio of neighbouring steps. Memory is the peak resident set of a process of its own
+that takes three steps, less that of the process before the network is made. One thread, float32.
 """
 
 from __future__ import annotations

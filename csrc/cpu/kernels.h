@@ -87,6 +87,7 @@ struct WinogradArgs {
   float* out;
   int64_t out_stride;
   int64_t plane_stride;  // floats between transformed planes, where those follow each other
+  int parts;             // rows of the image in a vector, along the rows
 };
 
 // Filters and vectors of pairs of columns that the 7x7 Winograd kernel sums up at once, and the
@@ -171,6 +172,7 @@ struct KernelTable {
   void (*conv_rows5x5s2)(const ConvArgs&, int begin, int end);
   // Null unless lanes == 16.
   void (*conv_pairs3x3)(const ConvArgs&, int begin, int end);
+  void (*transform_strided_pairs)(const WinogradArgs&, int begin, int end);
   void (*conv_pairs3x3s2)(const ConvArgs&, int begin, int end);
   void (*conv_pairs5x5)(const ConvArgs&, int begin, int end);
   void (*conv_pairs5x5s2)(const ConvArgs&, int begin, int end);
@@ -178,8 +180,6 @@ struct KernelTable {
   void (*winograd_rows)(const WinogradArgs&, int begin, int end);
   void (*conv_winograd3x3)(const ConvArgs&, int begin, int end);
   void (*conv_winograd7x7s2)(const Winograd7x7Args&, int begin, int end);
-  void (*winograd_half_rows)(const WinogradArgs&, int begin, int end);
-  void (*conv_winograd_half3x3)(const ConvArgs&, int begin, int end);
   void (*winograd_pairs)(const WinogradArgs&, int begin, int end);
   void (*conv_winograd_pairs3x3)(const ConvArgs&, int begin, int end);
   void (*stage)(const StageArgs&, int begin, int end);
@@ -191,7 +191,8 @@ struct KernelTable {
   // See kernels/rows.h; row_reduce knows kAdd, kMax and kMin.
   void (*row_binary)(RowKind, const float* a, int a_step, const float* b, int b_step, float* out,
                      int64_t count);
-  void (*row_affine)(const float* x, float scale, float shift, float* out, int64_t count);
+  void (*row_affine)(const float* x, float scale, float shift, float* out, int64_t count,
+                     Activation activation);
   void (*row_axpy)(const float* x, float w, float* y, int64_t count);
   float (*row_reduce)(RowKind, const float* x, int64_t count);
   void (*row_exp)(const float* x, const float* m, int m_step, float* out, int64_t count);

@@ -52,7 +52,6 @@ ConvKernel conv_kernel_from_name(const std::string& name) {
   if (name == "pairs3x3") return ConvKernel::kPairs3x3;
   if (name == "pairs3x3s2") return ConvKernel::kPairs3x3s2;
   if (name == "winograd3x3") return ConvKernel::kWinograd3x3;
-  if (name == "winograd_half3x3") return ConvKernel::kWinogradHalf3x3;
   if (name == "winograd_pairs3x3") return ConvKernel::kWinogradPairs3x3;
   if (name == "winograd7x7s2") return ConvKernel::kWinograd7x7s2;
   if (name == "pairs5x5") return ConvKernel::kPairs5x5;
@@ -138,17 +137,19 @@ void Network::add_conv(const ConvSpec& s, const PackedWeight& weight, const floa
       state.check(fits5x5(s, traits), "the 5x5 kernel cannot do this convolution");
       break;
     case ConvKernel::kWinograd3x3:
-    case ConvKernel::kWinogradHalf3x3:
     case ConvKernel::kWinogradPairs3x3:
       state.check(is3x3 && s.staged && w.stride_h == 1 && w.stride_w == 1 && w.padding_h == 1 &&
                       w.padding_w == 1 && traits.winograd_tile > 0,
                   "the Winograd kernel cannot do this convolution");
-      state.check(s.kernel == ConvKernel::kWinograd3x3 ||
-                      (traits.lanes == 16 &&
-                       s.out.width <= (s.kernel == ConvKernel::kWinogradHalf3x3 ? 16 : 8)),
-                  "this Winograd kernel is for narrow images");
-      tile_fits &= s.tile <= 4 && (s.kernel != ConvKernel::kWinograd3x3 ||
-                                   (s.tile_rows >= 1 && s.tile_rows <= traits.winograd_tile));
+      if (s.kernel == ConvKernel::kWinogradPairs3x3) {
+        state.check(traits.lanes == 16 && s.out.width <= 8,
+                    "this Winograd kernel is for narrow images");
+        tile_fits &= s.tile <= 2;
+      } else {
+        const bool parts = (s.tile == 2 || s.tile == 4) && traits.lanes == 16;
+        tile_fits &= (s.tile == 1 || (parts && s.out.width <= 64 / s.tile)) && s.tile_rows >= 1 &&
+                     s.tile_rows <= traits.winograd_tile;
+      }
       break;
     case ConvKernel::kWinograd7x7s2:
       state.check(w.kernel_h == 7 && w.kernel_w == 7 && stride2 && w.dilation_h == 1 &&
@@ -164,6 +165,7 @@ void Network::add_conv(const ConvSpec& s, const PackedWeight& weight, const floa
       break;
     case ConvKernel::kPairs3x3s2:
       state.check(row_pairs && s.in.width <= 16, "the pairs kernel cannot do this convolution");
+      tile_fits &= s.tile <= 2;
       break;
   }
   state.check(tile_fits, "no kernel has this tile");

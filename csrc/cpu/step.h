@@ -87,7 +87,7 @@ std::unique_ptr<Step> make_binary_step(const KernelTable& kernels, RowKind kind,
                                        const View& b, const View& out);
 std::unique_ptr<Step> make_affine_step(const KernelTable& kernels, const View& in, const View& out,
                                        const std::vector<float>& scale,
-                                       const std::vector<float>& shift);
+                                       const std::vector<float>& shift, Activation activation);
 std::unique_ptr<Step> make_reduce_step(const KernelTable& kernels, const ReduceSpec& spec);
 std::unique_ptr<Step> make_softmax_step(const KernelTable& kernels, int threads, const View& in,
                                         const View& out, int axis);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,9 @@ from lilnetx.cli.common import (
     require_folder_of,
     require_other_file,
 )
+from lilnetx.cli.sources import Kind, add_input_shape, import_file, kind_of
 from lilnetx.cli.table import format_bytes
+from lilnetx.errors import UsageError
 from lilnetx.packing.side import SIDE_BITS
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ _EPILOG = """\
 examples:
   lilnetx pack runs/fashion -o fashion.lnx
   lilnetx pack runs/fashion -o fashion.lnx --trim 0.005    (smaller, nearly the same answers)
+  lilnetx pack model.onnx -o model.lnx
 
 The file holds everything that a device needs: the graph, the integers, the decoders, folded batch
 norm, class names and the input normalisation. The data set itself is needed for --trim alone.
@@ -36,12 +40,16 @@ def add_parser(subparsers: argparse._SubParsersAction[CommandParser]) -> None:
     """Declare the command."""
     parser = subparsers.add_parser(
         "pack",
-        help="pack a trained checkpoint into one .lnx file",
-        description="Freeze a trained network, entropy-code its integers, and write one .lnx file.",
+        help="pack a trained checkpoint or another model into one .lnx file",
+        description="Freeze a trained network, entropy-code its integers, and write one .lnx file. "
+        "ONNX models (.onnx) and programs of torch.export (.pt2) are packed as they are, with "
+        "float32 weights; 'lilnetx check' says beforehand what is in the way.",
         epilog=_EPILOG,
     )
     parser.add_argument(
-        "checkpoint", type=Path, help="checkpoint of lilnetx train, or the folder of the run"
+        "model",
+        type=Path,
+        help="checkpoint of lilnetx train, the folder of the run, or an .onnx or .pt2 file",
     )
     parser.add_argument(
         "-o", "--output", required=True, type=Path, metavar="FILE", help=".lnx file to write"
@@ -54,6 +62,7 @@ def add_parser(subparsers: argparse._SubParsersAction[CommandParser]) -> None:
         help="significant bits of the scales and biases; 0 keeps them float32 (default: "
         "%(default)s)",
     )
+    add_input_shape(parser)
     parser.add_argument(
         "--trim",
         type=positive_float,
@@ -74,15 +83,56 @@ def add_parser(subparsers: argparse._SubParsersAction[CommandParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Rebuild the network of a checkpoint, pack it, and print what came of it."""
+    """Pack a model, and print what came of it."""
     require_folder_of(args.output)
+    require_other_file(args.model, args.output)
+    kind = kind_of(args.model)
+    if kind == "lnx":
+        raise UsageError(f"{args.model}: is packed already")
+    if kind == "checkpoint":
+        if args.input_shape:
+            raise UsageError("--input-shape is for ONNX models; a checkpoint knows its images")
+        note = _pack_checkpoint(args)
+    else:
+        if args.trim is not None:
+            raise UsageError(
+                "--trim is for checkpoints of lilnetx train, whose weights are integers"
+            )
+        note = _pack_import(args, kind)
     from lilnetx.format import inspect_lnx
+
+    summary = inspect_lnx(args.output)
+    ratio = summary.dense_fp32_bytes / summary.file_bytes
+    print(
+        f"{args.output}: {format_bytes(summary.file_bytes)}, 1/{ratio:.1f} of the dense float32 "
+        f"parameters ({format_bytes(summary.dense_fp32_bytes)})"
+    )
+    if note:
+        print(f"note: {note}")
+    return EXIT_OK
+
+
+def _pack_import(args: argparse.Namespace, kind: Kind) -> str:
+    """Pack a model of another framework as it is."""
+    from lilnetx import __version__
+    from lilnetx.format import write_lnx
+
+    graph = import_file(args.model, kind, args.input_shape)
+    meta = {"producer": f"lilnetx {__version__}", "source": args.model.name}
+    write_lnx(dataclasses.replace(graph, meta=meta), args.output)
+    sizes = ", other heights and widths too" if graph.free_size else ""
+    shapes = " and ".join("x".join(map(str, shape)) for shape in graph.inputs.values())
+    return f"float32 weights as they were; images of {shapes}{sizes}"
+
+
+def _pack_checkpoint(args: argparse.Namespace) -> str:
+    """Rebuild the network of a checkpoint and pack it."""
     from lilnetx.packing import pack
     from lilnetx.train.checkpoint import load_checkpoint, restore
     from lilnetx.train.loop import CHECKPOINT
     from lilnetx.train.start import build_model
 
-    path = args.checkpoint / CHECKPOINT if args.checkpoint.is_dir() else args.checkpoint
+    path = args.model / CHECKPOINT if args.model.is_dir() else args.model
     require_other_file(path, args.output)
     state = load_checkpoint(path)
     config, facts = state["config"], state["data"]
@@ -98,15 +148,9 @@ def run(args: argparse.Namespace) -> int:
         side_bits=args.side_bits,
         meta=_meta(state),
     )
-    summary = inspect_lnx(args.output)
-    ratio = summary.dense_fp32_bytes / summary.file_bytes
-    print(
-        f"{args.output}: {format_bytes(summary.file_bytes)}, 1/{ratio:.1f} of the dense float32 "
-        f"parameters ({format_bytes(summary.dense_fp32_bytes)})"
-    )
     if state["epoch"] < config.epochs:
-        print(f"note: the checkpoint is of epoch {state['epoch']} of {config.epochs}")
-    return EXIT_OK
+        return f"the checkpoint is of epoch {state['epoch']} of {config.epochs}"
+    return ""
 
 
 def _trim(model: nn.Module, state: dict[str, Any], args: argparse.Namespace) -> None:

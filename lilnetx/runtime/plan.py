@@ -213,7 +213,7 @@ def _plan_step(
             stem, reason = step.activation, "no operation can take this activation"
         case _ if type(op) in VALUE_STEPS:
             row = VALUE_STEPS[type(op)]
-            stem, reason = row.stem(op), row.reason
+            stem, reason = row.stem(op) + fused, row.reason
             if step.node.name in weights:
                 density = computed_density(weights[step.node.name], step.node.scale)
         case _:

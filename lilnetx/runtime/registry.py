@@ -15,6 +15,7 @@ from lilnetx.runtime.layout import is_5x5
 from lilnetx.runtime.problem import (
     FLAT_BYTES,
     ROWS_BYTES,
+    TRANSFORMED_BYTES,
     Choice,
     Problem,
     block_channels,
@@ -98,9 +99,14 @@ def _pairs_choice(p: Problem, name: str) -> Choice:
     block = block_channels(p, ROWS_BYTES, 4 * p.input.channel_stride)
     kh, kw = p.op.kernel
     reason = f"{kh}x{kw} to at most 8 columns: two image rows in each vector"
-    return Choice(
-        name, label(p) + "pairs", name == "pairs3x3s2", block, 0, vectors, f"{vectors}x1", reason
-    )
+    return Choice(name, label(p) + "pairs", False, block, 0, vectors, f"{vectors}x1", reason)
+
+
+def _pairs3x3s2(p: Problem) -> Choice:
+    tile = min(2, -(-p.output.height // 4))  # vectors of four rows of output
+    block = block_channels(p, TRANSFORMED_BYTES, 10 * 4 * 16 * tile)
+    reason = "3x3 stride 2 to at most 8 columns: Winograd's F(2, 2) down the columns"
+    return Choice("pairs3x3s2", label(p) + "pairs", True, block, 0, tile, f"{4 * tile}x1", reason)
 
 
 # Rows of a tile, and most vectors of a row, of the 5x5 and the direct 3x3 kernels: step_tiles.h.
@@ -226,7 +232,7 @@ KERNELS = (
     Kernel(
         "pairs3x3s2",
         lambda p: p.op.stride == (2, 2) and _suits_pairs(p) and _better_sparse(p),
-        lambda p: _pairs_choice(p, "pairs3x3s2"),
+        _pairs3x3s2,
     ),
     Kernel(
         "rows3x3",

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from lilnetx.runtime.problem import ROWS_BYTES, Choice, Problem, block_channels, label
+from lilnetx.runtime.problem import (
+    ROWS_BYTES,
+    TRANSFORMED_BYTES,
+    Choice,
+    Problem,
+    block_channels,
+    label,
+)
 
 # Slices of a channel that must share the transform of its rows for Winograd to pay, and the share
 # of slices above which its longer weights, read anew for each tile, cost more than it saves. (In
 # the smallest images there are too few tiles for that.)
 _SLICES = 6
 _DENSITY = 0.35
+# Rows of output in a vector, and vectors of a tile, of the kernel for at most 8 columns.
+_PAIRS_ROWS = 8
+_PAIRS_TILE = 2
 # The same for the 7x7 kernel, which multiplies zeros too: density, filters, and most channels.
 _DENSE = 0.35
 _DENSE_FILTERS = 8
@@ -25,20 +35,24 @@ def suits_winograd3x3(p: Problem) -> bool:
 
 def winograd3x3(p: Problem) -> Choice:
     """The kernel for images of a width, and its tile."""
-    reason = "3x3 stride 1: Winograd's F(2, 3) along the rows saves a third of the work"
-    most, lanes, height = p.traits["winograd_tile"], p.traits["lanes"], p.output.height
-    rows_a_vector, kernel, loop = 1, "winograd3x3", "winograd"
-    if lanes == 16 and p.output.width <= 8:
-        reason = reason.replace("along the rows", "down the columns")
-        rows_a_vector, most, kernel, loop = 4, 4, "winograd_pairs3x3", "winogradpairs"
-    elif lanes == 16 and p.output.width <= 16:
-        rows_a_vector, most, kernel, loop = 2, 4, "winograd_half3x3", "winogradhalf"
-    vectors = -(-height // rows_a_vector)
-    tile = -(-vectors // -(-vectors // most))
-    block = block_channels(p, ROWS_BYTES, 4 * 4 * lanes * (tile + 2))
-    rows, cols = (tile, 2) if kernel == "winograd3x3" else (0, tile)
-    shape = f"{tile * rows_a_vector}x{2 if rows else 1}"
-    return Choice(kernel, label(p) + loop, True, block, rows, cols, shape, reason)
+    lanes, height, width = p.traits["lanes"], p.output.height, p.output.width
+    pairs = lanes == 16 and width <= 8
+    down = "down the columns" if pairs else "along the rows"
+    reason = f"3x3 stride 1: Winograd's F(4, 3) {down} saves half of the work"
+    if pairs:
+        vectors = -(-height // _PAIRS_ROWS)
+        tile = min(vectors, _PAIRS_TILE)
+        block = block_channels(p, ROWS_BYTES, 6 * 4 * lanes * tile)
+        shape = f"{_PAIRS_ROWS * tile}x1"
+        name = "winograd_pairs3x3"
+        return Choice(name, label(p) + "winogradpairs", True, block, 0, tile, shape, reason)
+    # Rows of the image in a vector.
+    parts = 1 if lanes != 16 or width > 32 else 2 if width > 16 else 4
+    rows = -(-height // parts)
+    rows = -(-rows // -(-rows // p.traits["winograd_tile"]))
+    block = block_channels(p, TRANSFORMED_BYTES, 6 * 4 * lanes * (rows + 2))
+    shape = f"{rows * parts}x{4 // parts}"
+    return Choice("winograd3x3", label(p) + "winograd", True, block, rows, parts, shape, reason)
 
 
 def suits_winograd7x7s2(p: Problem) -> bool:

@@ -34,6 +34,10 @@ class TrainConfig:
         distill: Share of the loss that is learnt from the answers of the network started from.
         temperature: Of those answers.
         fix_zeros: Share of the run after which zero slices stay zero; 1 for never.
+        target_bytes: Size of the packed file to land at or just below, by steering the rate; 0 for
+            none.
+        target_macs: Multiply-accumulates of one image to land at or just below, by steering the
+            weight of the slice norms; 0 for none.
         penalty_ramp: Share of the run over which the penalty rises to its full weight.
         slice_1x1: Input channels in a slice of 1x1 and linear layers.
         weight_decay: Of biases, batch norm and, in a dense run, weights.
@@ -66,6 +70,8 @@ class TrainConfig:
     distill: float = 0.0
     temperature: float = 3.0
     fix_zeros: float = 1.0
+    target_bytes: int = 0
+    target_macs: int = 0
     penalty_ramp: float = 0.3
     slice_1x1: int = 1
     weight_decay: float = 0.0
@@ -89,7 +95,11 @@ class TrainConfig:
             "weight_decay",
             "crop_padding",
             "seed",
+            "target_bytes",
+            "target_macs",
             "train_images",
+            "target_bytes",
+            "target_macs",
         ):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
@@ -102,6 +112,9 @@ class TrainConfig:
                 raise UsageError(f"{name} must be in [0, 1], not {getattr(self, name)}")
         if self.distill and not self.start:
             raise UsageError("distill needs the network to learn from: give start")
+        for target, field in (("target_bytes", "rate"), ("target_macs", "slices")):
+            if getattr(self, target) and (self.dense or not getattr(self, field)):
+                raise UsageError(f"{target} is reached by steering {field}, which must be above 0")
         if self.start and self.dense:
             raise UsageError("start is for compressed runs: a dense run starts fresh")
         for name in ("warmup", "penalty_ramp"):

@@ -27,7 +27,7 @@ class FactorisedDensity(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits of the cumulative distribution at x, shape ``(rows, channels)``."""
-        return _logits(x, self.h, self.b, self.a)
+        return density_logits(x, self.h, self.b, self.a)
 
     def bits(self, y: Tensor) -> Tensor:
         """Self-information of ``y``: ``-log2(F(y + 1/2) - F(y - 1/2))``.
@@ -38,12 +38,11 @@ class FactorisedDensity(nn.Module):
         Returns:
             Bits, same shape.
         """
-        return density_bits(y, self.h, self.b, self.a)
+        return bits_between(self.logits(y - 0.5), self.logits(y + 0.5))
 
 
-def density_bits(y: Tensor, h: Tensor, b: Tensor, a: Tensor) -> Tensor:
-    """:meth:`FactorisedDensity.bits` of given parameters; ``y`` may be ``(rows, 1)`` for all."""
-    upper, lower = _logits(y + 0.5, h, b, a), _logits(y - 0.5, h, b, a)
+def bits_between(lower: Tensor, upper: Tensor) -> Tensor:
+    """``-log2`` of the probability between two points, given by their logits."""
     # Both sigmoids are evaluated in the tail where they are small, or their difference would be
     # lost to rounding.
     sign = -torch.sign((upper + lower).detach())
@@ -51,7 +50,8 @@ def density_bits(y: Tensor, h: Tensor, b: Tensor, a: Tensor) -> Tensor:
     return -torch.log2(mass.clamp_min(_FLOOR))
 
 
-def _logits(x: Tensor, h: Tensor, b: Tensor, a: Tensor) -> Tensor:
+def density_logits(x: Tensor, h: Tensor, b: Tensor, a: Tensor) -> Tensor:
+    """:meth:`FactorisedDensity.logits` of given parameters; ``x`` may be ``(rows, 1)`` for all."""
     gain, curl = functional.softplus(h), torch.tanh(a)
     for k in range(_STAGES):
         x = torch.addcmul(b[k], gain[k], x)

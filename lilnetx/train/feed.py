@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +15,18 @@ from lilnetx.data import ImageDataset
 from lilnetx.train.augment import augment
 from lilnetx.train.config import TrainConfig
 from lilnetx.train.precision import channels_last
+
+
+class Batch(NamedTuple):
+    """One step's images, normalised and channels last, and labels.
+
+    ``weight`` makes the mean over processes of their mean losses that of the whole batch, where it
+    cannot be divided evenly.
+    """
+
+    images: Tensor
+    labels: Tensor
+    weight: float
 
 
 class Batches:
@@ -33,8 +46,8 @@ class Batches:
         self._std = torch.tensor(data.std).view(1, -1, 1, 1)
         self.steps = math.ceil(len(self._images) / config.batch_size)
 
-    def epoch(self, epoch: int, rank: int = 0, ranks: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
-        """Normalised images, channels last, and labels of each step.
+    def epoch(self, epoch: int, rank: int = 0, ranks: int = 1) -> Iterator[Batch]:
+        """The batches of one epoch.
 
         A resumed epoch draws what an uninterrupted run would. With several ranks, each draws the
         whole batch, so that all agree, and gets its own share of it.
@@ -47,7 +60,8 @@ class Batches:
             images = augment(self._images[index], config.crop_padding, config.flip, generator)
             share = slice(rank, None, ranks)
             inputs = (images[share].float() / 255.0 - self._mean) / self._std
-            yield channels_last(inputs), self._labels[index][share]
+            labels = self._labels[index][share]
+            yield Batch(channels_last(inputs), labels, len(labels) * ranks / len(index))
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

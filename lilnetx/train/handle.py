@@ -6,6 +6,7 @@ import math
 from typing import Any, cast
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from lilnetx.train.latents import LatentParametrization, is_pointwise
@@ -63,6 +64,7 @@ class CompressionHandle:
         self.objective = objective
         self.layers = layers
         self._groups: dict[str, list[CompressedLayer]] = {}
+        self._weights: dict[str, tuple[Any, Tensor]] = {}
         for layer in layers:
             self._groups.setdefault(layer.parametrization.decoder.name, []).append(layer)
 
@@ -74,27 +76,44 @@ class CompressionHandle:
     def penalty(self, ramp: float = 1.0) -> Tensor:
         """The term to add to the task loss: a scalar with gradient.
 
+        Where several processes train one model (``torch.distributed``), gradients are averaged over
+        them. The penalty does not depend on images: the first process works it out, times the
+        number of processes, and all others return a zero that has gradients of zero.
+
         Args:
             ramp: Factor in [0, 1] on the whole penalty, for a warm-up.
         """
+        rank, ranks = _place_among_processes()
+        if rank:
+            return self._zero_penalty()
+        penalty = self._penalty(ramp * ranks)
+        return penalty if ranks == 1 else penalty + self._zero_penalty()
+
+    def _zero_penalty(self) -> Tensor:
+        """Zero, with every parameter that only the penalty reaches in its graph."""
+        decoders = {id(d): d for d in (layer.parametrization.decoder for layer in self.layers)}
+        sums = [p.sum() for d in decoders.values() for p in d.density.parameters()]
+        return torch.stack(sums).sum() * 0.0
+
+    def _penalty(self, factor: float) -> Tensor:
         objective = self.objective
         total = torch.zeros((), device=self.layers[0].original.device)
         rows = {name: _rows(members) for name, members in self._groups.items()}
         if objective.rate:
             total = total + objective.rate * self._bits(rows)
         mean_area = self._mean_output_area()
-        for name, members in self._groups.items():
+        for name in self._groups:
             if objective.slices and rows[name].shape[1] > 1:
                 weights = None
                 if objective.cost_weighted:
-                    weights = _row_weights(members, mean_area)
+                    weights = self._row_weights(name, mean_area)
                 norms = slice_norms(
                     rows[name], weights, objective.slice_norm, concave=objective.concave
                 )
                 total = total + objective.slices * norms
             if objective.l2:
                 total = total + objective.l2 * rows[name].square().sum()
-        return total * (ramp / self.latent_count)
+        return total * (factor / self.latent_count)
 
     def _bits(self, rows: dict[str, Tensor]) -> Tensor:
         """Sum of the latents' self-information under the rounding's noise."""
@@ -115,6 +134,18 @@ class CompressionHandle:
         """Keep every slice that is zero now at zero: late in training, nothing then flickers."""
         for layer in self.layers:
             layer.parametrization.fix_zero_slices(layer.original)
+
+    def _row_weights(self, group: str, mean_area: float) -> Tensor:
+        """Cost of each slice of a group relative to the mean, shape ``(slices,)``."""
+        members = self._groups[group]
+        device = members[0].original.device
+        # Areas hardly ever change: a table built anew each step would cost as much as the norms.
+        key = (device, mean_area, *(m.output_area for m in members))
+        if self._weights.get(group, (None,))[0] != key:
+            counts = torch.tensor([m.original.shape[:2].numel() for m in members])
+            areas = torch.tensor([m.output_area / mean_area for m in members])
+            self._weights[group] = (key, areas.repeat_interleave(counts).to(device))
+        return self._weights[group][1]
 
     def _mean_output_area(self) -> float:
         slices = [layer.original.shape[0] * layer.original.shape[1] for layer in self.layers]
@@ -182,11 +213,7 @@ def _rows(members: list[CompressedLayer]) -> Tensor:
     return torch.cat([m.latents().reshape(-1, n) for m in members])
 
 
-def _row_weights(members: list[CompressedLayer], mean_area: float) -> Tensor:
-    """Cost of each slice of a group relative to the mean, shape ``(slices,)``."""
-    device = members[0].original.device
-    areas = torch.tensor([m.output_area / mean_area for m in members], device=device)
-    slices = torch.tensor(
-        [m.original.shape[0] * m.original.shape[1] for m in members], device=device
-    )
-    return areas.repeat_interleave(slices)
+def _place_among_processes() -> tuple[int, int]:
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1

@@ -142,12 +142,18 @@ class LatentParametrization(nn.Module):
 
     def forward(self, original: Tensor) -> Tensor:
         """The weight that the layer uses, shape ``weight_shape``."""
+        device = original.device.type
+        if not torch.is_autocast_enabled(device):
+            return self._decode(original)
         # Reduced precision would break the exactness of the integer product.
-        with torch.autocast(original.device.type, enabled=False):
-            latents = original.float()
-            if self.kept is not None:
-                latents = latents * self.kept
-            slices = self.decoder(latents, unit=self.unit, exact=not self.training)
+        with torch.autocast(device, enabled=False):
+            return self._decode(original)
+
+    def _decode(self, original: Tensor) -> Tensor:
+        latents = original.float()
+        if self.kept is not None:
+            latents = latents * self.kept
+        slices = self.decoder(latents, unit=self.unit, exact=not self.training)
         return unslice(slices, self.weight_shape)
 
     def right_inverse(self, weight: Tensor) -> Tensor:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,10 +25,12 @@ from lilnetx.train.checkpoint import (
 )
 from lilnetx.train.config import TrainConfig
 from lilnetx.train.distill import task_loss
-from lilnetx.train.feed import Batches, epoch_seed
+from lilnetx.train.distributed import average, join_processes, wrap_model
+from lilnetx.train.feed import Batch, Batches, epoch_seed
 from lilnetx.train.handle import CompressionHandle
 from lilnetx.train.precision import channels_last, keep_strided_depthwise_float32
 from lilnetx.train.start import build_model, build_teacher, dense_start
+from lilnetx.train.steer import Steering, packed_bytes
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
@@ -63,10 +67,14 @@ def train(
             f"validation must be between 1 and {len(data.train_images) - 1} of the "
             f"{len(data.train_images)} training images, not {config.validation}"
         )
-    run = _Run(config, data, folder, progress)
+    rank, ranks = join_processes()
+    if config.batch_size % ranks:
+        raise UsageError(f"a batch of {config.batch_size} cannot be shared by {ranks} processes")
+    run = _Run(config, data, folder, progress and rank == 0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / LOG, "a", encoding="utf-8") as log:
+        # All processes work out all figures; the first one writes them.
+        with open(folder / LOG if rank == 0 else os.devnull, "a", encoding="utf-8") as log:
             return run.execute(log)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror})") from error
@@ -79,6 +87,7 @@ class _Run:
         self, config: TrainConfig, data: ImageDataset, folder: Path, progress: bool
     ) -> None:
         self.config, self.data, self.folder, self.progress = config, data, folder, progress
+        self.rank, self.ranks = join_processes()
         weights = dense_start(config, data.facts)
         model, self.handle = build_model(config, data.facts, weights)
         self.teacher = None
@@ -88,6 +97,7 @@ class _Run:
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.precision == "bf16":
             keep_strided_depthwise_float32(self.model)
+        self.network = wrap_model(self.model, self.ranks)
         self.optimizer = torch.optim.AdamW(
             self._parameter_groups(), lr=config.learning_rate, weight_decay=0.0, foreach=True
         )
@@ -97,6 +107,10 @@ class _Run:
             len(data.train_images), config.validation, config.seed
         )
         self.batches = Batches(config, data, train_index)
+        self.steering: Steering | None = None
+        if self.handle is not None and (config.target_bytes or config.target_macs):
+            size = partial(packed_bytes, self.model, self.handle, data.facts.image_shape)
+            self.steering = Steering(self.handle, config.target_bytes, config.target_macs, size)
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         config = self.config
@@ -114,20 +128,29 @@ class _Run:
             require_same_config(path, state["config"], self.config)
             restore(path, state, self.model, self.optimizer)
             start = int(state["epoch"])
+            if self.steering is not None:
+                self.steering.restore(state["steering"])
         if start == 0:
             _write(log, {"event": "config", "torch": torch.__version__, **self.config.as_json()})
         if self.handle is not None:
             self._see_output_areas()
+        if self.steering is not None and start == 0:
+            self.steering.calibrate()
         for epoch in range(start, self.config.epochs):
             row = self._epoch(epoch)
-            save_checkpoint(
-                path, self.config, self.data.facts, epoch + 1, self.model, self.optimizer
-            )
+            if self.rank == 0:
+                self._save(path, epoch + 1)
             _write(log, row)
         result = self._final()
         _write(log, result)
         self.model.eval()
         return TrainedModel(self.model, self.handle, self.config, result)
+
+    def _save(self, path: Path, epoch: int) -> None:
+        steering = None if self.steering is None else self.steering.state()
+        save_checkpoint(
+            path, self.config, self.data.facts, epoch, self.model, self.optimizer, steering
+        )
 
     @torch.no_grad()
     def _see_output_areas(self) -> None:
@@ -142,13 +165,17 @@ class _Run:
         self.model.train()
         loss_sum = penalty_sum = 0.0
         bar = self._bar(epoch)
-        for step, (inputs, labels) in enumerate(self.batches.epoch(epoch)):
-            number = epoch * steps + step
-            loss, penalty = self._step(inputs, labels, number, config.epochs * steps)
+        for step, batch in enumerate(self.batches.epoch(epoch, self.rank, self.ranks)):
+            loss, penalty = self._step(batch, epoch * steps + step, config.epochs * steps)
             loss_sum += loss
             penalty_sum += penalty
             bar.update(1)
         bar.close()
+        if self.steering is not None:
+            self.steering.calibrate()
+            if epoch + 1 == config.epochs:
+                self.steering.trim()
+        loss_sum, penalty_sum = average([loss_sum, penalty_sum])
         row = {
             "event": "epoch",
             "epoch": epoch + 1,
@@ -164,22 +191,27 @@ class _Run:
             row.update(self.handle.report().totals())
         return row
 
-    def _step(self, inputs: Tensor, labels: Tensor, number: int, total: int) -> tuple[float, float]:
+    def _step(self, batch: Batch, number: int, total: int) -> tuple[float, float]:
         config, done = self.config, number / total
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * _schedule(done, config.warmup)
         if self.handle is not None and number == math.ceil(config.fix_zeros * total):
             self.handle.fix_zero_slices()
         with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
-            logits = self.model(inputs).float()
+            logits = self.network(batch.images).float()
             taught = None
             if self.teacher is not None:
                 with torch.no_grad():
-                    taught = self.teacher(inputs).float()
-        loss = task_loss(logits, labels, taught, config.distill, config.temperature)
+                    taught = self.teacher(batch.images).float()
+        loss = task_loss(logits, batch.labels, taught, config.distill, config.temperature)
+        loss = loss * batch.weight
         penalty = torch.zeros(())
         if self.handle is not None:
-            penalty = self.handle.penalty(min(1.0, done / max(config.penalty_ramp, 1e-9)))
+            ramp = min(1.0, done / max(config.penalty_ramp, 1e-9))
+            if self.steering is not None:
+                self.steering.update(number, total)
+                ramp = 1.0
+            penalty = self.handle.penalty(ramp)
         self.optimizer.zero_grad(set_to_none=True)
         (loss + penalty).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()

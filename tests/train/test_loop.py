@@ -66,8 +66,8 @@ def test_log_has_a_line_for_the_settings_each_epoch_and_the_result(whole_run):
 def test_an_interrupted_run_resumes_to_the_same_bits(whole_run, tmp_path, monkeypatch):
     saved = loop.save_checkpoint
 
-    def save_then_die(path, config, facts, epoch, model, optimizer):
-        saved(path, config, facts, epoch, model, optimizer)
+    def save_then_die(path, config, facts, epoch, *state):
+        saved(path, config, facts, epoch, *state)
         if epoch == 2:
             raise KeyboardInterrupt
 

@@ -12,9 +12,11 @@
 
 #ifdef LNX_HAS_PAIRS
 #include "cpu/kernels/conv3x3_pairs.h"
-#define LNX_PAIRS conv_pairs3x3, conv_pairs3x3s2, conv_pairs5x5, conv_pairs5x5s2
+#include "cpu/kernels/conv3x3s2_pairs.h"
+#define LNX_PAIRS \
+  conv_pairs3x3, transform_strided_pairs, conv_pairs3x3s2, conv_pairs5x5, conv_pairs5x5s2
 #else
-#define LNX_PAIRS nullptr, nullptr, nullptr, nullptr
+#define LNX_PAIRS nullptr, nullptr, nullptr, nullptr, nullptr
 #endif
 
 #ifdef LNX_MANY_REGISTERS
@@ -28,10 +30,10 @@
 #endif
 
 #if defined(LNX_MANY_REGISTERS) && defined(LNX_HAS_PAIRS)
-#define LNX_WINOGRAD_PAIRS \
-  winograd_half_rows, conv_winograd_half3x3, winograd_pairs, conv_winograd_pairs3x3
+#include "cpu/kernels/winograd3x3_pairs.h"
+#define LNX_WINOGRAD_PAIRS winograd_pairs, conv_winograd_pairs3x3
 #else
-#define LNX_WINOGRAD_PAIRS nullptr, nullptr, nullptr, nullptr
+#define LNX_WINOGRAD_PAIRS nullptr, nullptr
 #endif
 
 namespace lnx::LNX_ISA {
