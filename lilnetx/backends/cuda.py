@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lilnetx import _core
 from lilnetx.graph.ir import Conv2d
 from lilnetx.graph.shapes import conv_output
 from lilnetx.runtime.packed import PackedSlices
 
-_core: Any = importlib.import_module("lilnetx._core")
 # How form (b) multiplies, by the activations' dtype; float32 keeps its accuracy.
 _PRECISIONS = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
 # Filters and channels of a block of form (b) (lnx/filter_blocks.h).
@@ -148,7 +146,7 @@ class CudaConvolution:
 
     def _fits(self, x: Tensor) -> bool:
         conv = self._describe_call(x, x, None, "none")
-        return bool(_core.cuda_blocks_fit(conv, _PRECISIONS[x.dtype]))
+        return _core.cuda_blocks_fit(conv, _PRECISIONS[x.dtype])
 
     def _run(self, form: str, x: Tensor, residual: Tensor | None, activation: str) -> Tensor:
         op = self._op
@@ -188,7 +186,7 @@ class CudaConvolution:
 
     def _describe_call(
         self, x: Tensor, out: Tensor, residual: Tensor | None, activation: str
-    ) -> Any:
+    ) -> _core.CudaConv:
         op = self._op
         n, c, h, w = x.shape
         return _core.CudaConv(
