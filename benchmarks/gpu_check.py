@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from gpu import layers, networks, table
+from gpu.outcome import Outcome
 from gpu.self_check import self_check
 from gpu.timing import Deadline, EventClock
 
@@ -26,7 +27,7 @@ from lilnetx.errors import DeviceError, MissingExtraError
 
 ROOT = Path(__file__).resolve().parent.parent
 # Of all minutes, what tests and networks may take; layers take what is left.
-_TEST_SHARE, _NETWORK_SHARE = 0.35, 0.35
+_TEST_SHARE, _NETWORK_SHARE = 0.4, 0.3
 
 
 def main() -> int:
@@ -86,7 +87,7 @@ def without_gpu(reasons: dict[str, str]) -> int:
 
 
 def with_gpu(args: argparse.Namespace, backends: tuple[str, ...], reasons: dict[str, str]) -> int:
-    """Tests, then benchmarks; 1 where a test fails."""
+    """Tests, then benchmarks; 1 where a test or a contender fails."""
     import torch
 
     # The build is part of the time; what a slow one leaves is still enough for a look.
@@ -97,7 +98,7 @@ def with_gpu(args: argparse.Namespace, backends: tuple[str, ...], reasons: dict[
     passed, tests = run_gpu_tests(_TEST_SHARE * seconds)
     print(f"tests marked gpu: {tests}")
     clock = EventClock()
-    facts = {
+    facts: dict[str, object] = {
         "command": shlex.join(["python", "benchmarks/gpu_check.py", *sys.argv[1:]]),
         "device": torch.cuda.get_device_name(device),
         "capability": list(torch.cuda.get_device_capability(device)),
@@ -109,17 +110,26 @@ def with_gpu(args: argparse.Namespace, backends: tuple[str, ...], reasons: dict[
         "versions": {**installed_versions(), "cuda": str(torch.version.cuda)},
     }
     network_time = Deadline(min(_NETWORK_SHARE * seconds, whole.left))
-    rows, missing = networks.run(clock, backends, device, network_time)
-    table.write(args.results, "gpu-networks", rows, {**facts, "not_run": missing})
-    for row in rows:
+    whole_networks = networks.run(clock, backends, device, network_time)
+    write(args.results, "gpu-networks", whole_networks, facts)
+    for row in whole_networks.rows:
         print(f"{row['contender']}, batch {row['batch']}, {row['precision']}: "
               f"{row['median_ms']:.3f} ms")  # fmt: skip
-    rows, not_run = layers.run(clock, backends, device, whole)
-    table.write(args.results, "gpu-layers", rows, {**facts, "not_run": not_run})
-    print(f"layers: {len(rows)} rows")
-    for job in (*missing, *not_run):
+    single_layers = layers.run(clock, backends, device, whole)
+    write(args.results, "gpu-layers", single_layers, facts)
+    print(f"layers: {len(single_layers.rows)} rows")
+    for job in (*whole_networks.not_run, *single_layers.not_run):
         print(f"not run, out of time: {job}")
-    return 0 if passed else 1
+    failed = whole_networks.failed + single_layers.failed
+    for line in failed:
+        print(f"failed: {line}")
+    return 0 if passed and not failed else 1
+
+
+def write(folder: Path, name: str, outcome: Outcome, facts: dict[str, object]) -> None:
+    """The files of one list of measurements."""
+    more = {"not_run": outcome.not_run, "failed": outcome.failed}
+    table.write(folder, name, outcome.rows, {**facts, **more})
 
 
 def run_gpu_tests(seconds: float) -> tuple[bool, str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gpu.outcome import Outcome, noting_failures
 from gpu.precisions import PRECISIONS, Precision, torch_settings
 from gpu.timing import Clock, Deadline, alternate, buffers_needed
 from lilnetx.bench.layers import LayerShape, layer_graph, layer_shapes
@@ -37,7 +38,6 @@ class LayerJob:
 class _Way:
     """A contender: its call, and how it wants its input to lie in memory."""
 
-    name: str
     call: Callable[[Any], Any]
     place: Callable[[Any], Any]
     kernel: str
@@ -46,27 +46,30 @@ class _Way:
 
 
 def jobs(network: str = "resnet50") -> list[LayerJob]:
-    """All comparisons, those of most layers first, so that what is left out at the end is least."""
+    """All comparisons, shapes of most layers first: what time is too short for is least."""
     shapes = sorted(layer_shapes(network), key=lambda shape: -shape.count)
     return [
         LayerJob(shape, batch, precision)
-        for batch in BATCHES
-        for precision in PRECISIONS
         for shape in shapes
         if not shape.first
+        for batch in BATCHES
+        for precision in PRECISIONS
     ]
 
 
 def measure(
-    job: LayerJob, clock: Clock, backends: tuple[str, ...], device: Any
+    job: LayerJob, clock: Clock, backends: tuple[str, ...], device: Any, failed: list[str]
 ) -> Iterator[dict[str, object]]:
     """Rows of one comparison; each contender's output is checked before it is timed.
+
+    A contender that fails is left out of it.
 
     Args:
         job: What to compare.
         clock: The GPU's.
         backends: Those of ours that run on this machine: ``"triton"``, ``"cuda"``.
         device: The torch device.
+        failed: Takes a line about each contender that fails.
     """
     import torch
 
@@ -88,12 +91,16 @@ def measure(
     moved = (x.numel() + expected.numel()) * x.element_size() + weight.numel() * 4
     sets = buffers_needed(moved, torch.cuda.get_device_properties(device).L2_cache_size)
     found = {}
-    for way in _ways(job, slices, weight, bias, x, backends, device):
-        error = float((way.call(way.place(x)).float() - expected).abs().max())
-        error /= float(expected.abs().max())
-        if not error <= job.precision.tolerance:
-            raise ArithmeticError(f"{job}, {way.name}: relative error {error:.1e}")
-        found[way.name] = (way, error)
+    for name, make in _makers(job, slices, weight, bias, x, backends, device):
+        with noting_failures(f"{job}, {name}", failed):
+            way = make()
+            if way is None:
+                continue
+            error = float((way.call(way.place(x)).float() - expected).abs().max())
+            error /= float(expected.abs().max())
+            if not error <= job.precision.tolerance:
+                raise ArithmeticError(f"relative error {error:.1e}")
+            found[name] = (way, error)
     images = [x] + [x.clone() for _ in range(sets - 1)]
     with torch_settings(job.precision), torch.no_grad():
         calls = {
@@ -126,7 +133,7 @@ def measure(
         }
 
 
-def _ways(
+def _makers(
     job: LayerJob,
     slices: PackedSlices,
     weight: Any,
@@ -134,38 +141,43 @@ def _ways(
     x: Any,
     backends: tuple[str, ...],
     device: Any,
-) -> Iterator[_Way]:
-    """Our kernels in each form that there is, and cuDNN in both orders in memory."""
+) -> Iterator[tuple[str, Callable[[], _Way | None]]]:
+    """Our kernels in each form, and cuDNN in both orders in memory; None where there is none."""
     import torch
 
     op = job.shape.op
-    if "triton" in backends:
+
+    def triton(form: str) -> _Way:
         from lilnetx.backends.convolutions import TritonConvolution
 
-        for form in ("gathered", "union"):
-            maker = type(form, (TritonConvolution,), {"forms": (form,)})
-            layer = maker(op, slices, bias, device, job.precision.ours)
-            kernel, reason = layer.describe(x, False)
-            ours = partial(_ours, layer)
-            predicted = layer.predicted_us(x, False) / 1e3
-            yield _Way(f"triton {form}", ours, layer.place, kernel, reason, predicted)
-    if "cuda" in backends:
+        maker = type(form, (TritonConvolution,), {"forms": (form,)})
+        layer = maker(op, slices, bias, device, job.precision.ours)
+        kernel, reason = layer.describe(x, False)
+        predicted = layer.predicted_us(x, False) / 1e3
+        return _Way(partial(_ours, layer), layer.place, kernel, reason, predicted)
+
+    def cuda(form: str) -> _Way | None:
         from lilnetx.backends.cuda import CudaConvolution
 
-        for form in ("gconv", "uconv"):
-            layer = CudaConvolution(op, slices, bias, device, form=form)
-            kernel, reason = layer.describe(x, False)
-            if kernel == f"{form}__cuda":
-                yield _Way(f"cuda {form}", partial(_ours, layer), _contiguous, kernel, reason)
-    bias = bias.to(x.dtype)
-    for name, order in (
-        ("contiguous", torch.contiguous_format),
-        ("channels_last", torch.channels_last),
-    ):
+        layer = CudaConvolution(op, slices, bias, device, form=form)
+        kernel, reason = layer.describe(x, False)
+        if kernel != f"{form}__cuda":
+            return None
+        return _Way(partial(_ours, layer), _contiguous, kernel, reason)
+
+    def cudnn(order: Any) -> _Way:
         placed = weight.to(x.dtype).contiguous(memory_format=order)
-        call = partial(_dense, op, placed, bias)
-        place = partial(_contiguous, memory_format=order)
-        yield _Way(f"cudnn {name}", call, place, "conv2d__cudnn", "dense")
+        call = partial(_dense, op, placed, bias.to(x.dtype))
+        return _Way(call, partial(_contiguous, memory_format=order), "conv2d__cudnn", "dense")
+
+    if "triton" in backends:
+        yield "triton gathered", partial(triton, "gathered")
+        yield "triton union", partial(triton, "union")
+    if "cuda" in backends:
+        yield "cuda lists", partial(cuda, "gconv")
+        yield "cuda blocks", partial(cuda, "uconv")
+    yield "cudnn contiguous", partial(cudnn, torch.contiguous_format)
+    yield "cudnn channels_last", partial(cudnn, torch.channels_last)
 
 
 def _ours(layer: Any, x: Any) -> Any:
@@ -183,15 +195,13 @@ def _contiguous(x: Any, **order: Any) -> Any:
     return x.contiguous(**order)
 
 
-def run(
-    clock: Clock, backends: tuple[str, ...], device: Any, deadline: Deadline
-) -> tuple[list[dict[str, object]], list[str]]:
-    """Rows of as many comparisons as there is time for, and what was left out."""
-    rows: list[dict[str, object]] = []
-    missing = []
+def run(clock: Clock, backends: tuple[str, ...], device: Any, deadline: Deadline) -> Outcome:
+    """As many comparisons as there is time for."""
+    outcome = Outcome()
     for job in jobs():
         if deadline.left < 0:
-            missing.append(str(job))
+            outcome.not_run.append(str(job))
             continue
-        rows += measure(job, clock, backends, device)
-    return rows, missing
+        with noting_failures(str(job), outcome.failed):
+            outcome.rows += measure(job, clock, backends, device, outcome.failed)
+    return outcome

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gpu.outcome import Outcome, noting_failures
 from gpu.precisions import PRECISIONS, Precision, torch_settings
 from gpu.timing import Clock, Deadline, alternate
 from lilnetx.graph.cost import layer_stats
@@ -61,7 +62,7 @@ def measure(job: NetworkJob, graph: Any, clock: Clock, device: Any) -> dict[str,
         result = call(inputs[0])[:1].float().cpu().numpy()
         error = float(np.abs(result - expected).max() / np.abs(expected).max())
         if not error <= 5 * job.precision.tolerance:
-            raise ArithmeticError(f"{job}: relative error {error:.1e}")
+            raise ArithmeticError(f"relative error {error:.1e}")
         calls = [(lambda y=y: call(y)) for y in inputs]
         timing = alternate({job.contender: calls}, clock, seconds=_SECONDS)[job.contender]
     stats = layer_stats(graph)
@@ -105,15 +106,14 @@ def _make(
     return model, "cudnn", inputs
 
 
-def run(
-    clock: Clock, backends: tuple[str, ...], device: Any, deadline: Deadline
-) -> tuple[list[dict[str, object]], list[str]]:
-    """Rows of as many contenders as there is time for, and what was left out."""
+def run(clock: Clock, backends: tuple[str, ...], device: Any, deadline: Deadline) -> Outcome:
+    """As many contenders as there is time for."""
     graph = synth("resnet50", density=DENSITY, slice_1x1=4)
-    rows, missing = [], []
+    outcome = Outcome()
     for job in jobs(backends):
         if deadline.left < 0:
-            missing.append(str(job))
+            outcome.not_run.append(str(job))
             continue
-        rows.append(measure(job, graph, clock, device))
-    return rows, missing
+        with noting_failures(str(job), outcome.failed):
+            outcome.rows.append(measure(job, graph, clock, device))
+    return outcome

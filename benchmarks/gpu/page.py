@@ -33,8 +33,9 @@ Everything behind the tables (bytes, operations, registers, occupancy, instructi
 is in [`gpu-prediction.csv`](../benchmarks/results/gpu-prediction.csv). Commands, without a GPU:
 
 ```sh
-python benchmarks/gpu_compile.py   # compiles the Triton kernels
-python benchmarks/gpu_predict.py   # makes the CSV, the JSON and this page
+python benchmarks/gpu_compile.py       # compiles the Triton kernels
+python benchmarks/gpu_compile_cuda.py  # reads the CUDA kernels in the built extension
+python benchmarks/gpu_predict.py       # makes the CSV, the JSON and this page
 ```
 """
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lilnetx import _core
 from lilnetx.graph.ir import Conv2d
 from lilnetx.graph.shapes import conv_output
 from lilnetx.runtime.packed import PackedSlices
 
-_core: Any = importlib.import_module("lilnetx._core")
 # How form (b) multiplies, by the activations' dtype; float32 keeps its accuracy.
 _PRECISIONS = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
 # Filters and channels of a block of form (b) (lnx/filter_blocks.h).
@@ -69,13 +67,11 @@ class CudaConvolution:
         self._bias = bias
         filter_ptr = slices.filter_ptr.astype(np.uint32)
         channel = slices.channel.astype(np.uint32)
-        # The kernels read values 16 bytes at a time.
-        values = np.zeros(-(-slices.values.size // 4) * 4, np.float32)
-        values[: slices.values.size] = slices.values.reshape(-1)
+        pointers = _to(filter_ptr, device)
         self._lists = _Lists(
-            _to(filter_ptr, device),
+            pointers,
             _to(channel, device),
-            torch.from_numpy(values).to(device),
+            _upload_values(slices, pointers),
             _to(_core.longest_first(filter_ptr), device),
         )
         self._plan = _core.filter_blocks(slices.shape.as_tuple(), filter_ptr, channel)
@@ -150,7 +146,7 @@ class CudaConvolution:
 
     def _fits(self, x: Tensor) -> bool:
         conv = self._describe_call(x, x, None, "none")
-        return bool(_core.cuda_blocks_fit(conv, _PRECISIONS[x.dtype]))
+        return _core.cuda_blocks_fit(conv, _PRECISIONS[x.dtype])
 
     def _run(self, form: str, x: Tensor, residual: Tensor | None, activation: str) -> Tensor:
         op = self._op
@@ -190,7 +186,7 @@ class CudaConvolution:
 
     def _describe_call(
         self, x: Tensor, out: Tensor, residual: Tensor | None, activation: str
-    ) -> Any:
+    ) -> _core.CudaConv:
         op = self._op
         n, c, h, w = x.shape
         return _core.CudaConv(
@@ -242,6 +238,40 @@ class CudaConvolution:
         )
         self._blocks[dtype] = blocks
         return blocks
+
+
+def _upload_values(slices: PackedSlices, filter_ptr: Tensor) -> Tensor:
+    """The slices' weights as float32 on the device; only integers go there where there are some.
+
+    Args:
+        slices: The weights.
+        filter_ptr: Their pointers, on the device.
+
+    Returns:
+        All values, then zeros up to a multiple of 4: the kernels read 16 bytes at a time.
+    """
+    device, size = filter_ptr.device, slices.values.size
+    values = torch.zeros(-(-size // 4) * 4, dtype=torch.float32, device=device)
+    packed, scale = slices.source or (None, None)
+    integers = None if packed is None else packed.integers()
+    if integers is None:
+        values[:size] = torch.from_numpy(slices.values.reshape(-1)).to(device)
+        return values
+    latents, matrix, exponent = integers
+    read = [torch.from_numpy(array).to(device) for array in (latents, matrix)]
+    factors = None if scale is None else torch.from_numpy(scale).to(device)
+    _core.cuda_decode(
+        filters=slices.shape.filters,
+        length=slices.shape.length,
+        filter_ptr=filter_ptr.data_ptr(),
+        latents=read[0].data_ptr(),
+        matrix=read[1].data_ptr(),
+        exponent=exponent,
+        scale=0 if factors is None else factors.data_ptr(),
+        values=values.data_ptr(),
+        stream=torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0,
+    )
+    return values
 
 
 def _to(array: NDArray[np.generic], device: torch.device) -> Tensor:

@@ -81,9 +81,7 @@ def open_device(name: str) -> torch.device:
 
 def _require_extension() -> None:
     """Whether the extension's CUDA kernels can run, as they themselves see it."""
-    # An extension that knows nothing of CUDA was built without it.
-    unknown = ("not built", "this build of lilnetx has no CUDA kernels")
-    status, detail = getattr(_core, "cuda_status", lambda: unknown)()
+    status, detail = _core.cuda_status()
     text = f"device='cuda': {detail}"
     if status == "not built":
         raise BuiltWithoutCudaError(text)

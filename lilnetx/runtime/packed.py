@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +26,16 @@ class PackedSlices:
         values: float32, shape ``(slices, length)``; scaled by the filter's scale. What pads the
             last slice of a pointwise filter may be nonzero and must not be used.
         shape: How the tensor was cut.
+        source: The packed weight, and the scale that the values have; or None.
     """
 
     filter_ptr: NDArray[np.uint32]
     channel: NDArray[np.uint16] | NDArray[np.uint32]
     values: NDArray[np.float32]
     shape: SliceShape
+    source: tuple[_core.PackedWeight, NDArray[np.float32] | None] | None = field(
+        default=None, compare=False, repr=False
+    )
 
     @property
     def density(self) -> float:
@@ -84,7 +88,7 @@ def unpack_slices(weight: _core.PackedWeight, scale: NDArray[np.float32] | None)
     shape = SliceShape(*weight.shape)
     filter_ptr, channel, values = weight.unpack(scale)
     index = channel.astype(np.uint16) if shape.channels <= 1 << 16 else channel
-    return PackedSlices(filter_ptr, index, values.reshape(-1, shape.length), shape)
+    return PackedSlices(filter_ptr, index, values.reshape(-1, shape.length), shape, (weight, scale))
 
 
 def computed_density(weight: _core.PackedWeight, scale: NDArray[np.float32] | None) -> float:

@@ -211,7 +211,9 @@ def test_layers_of_gpu_check(gpu, precision):
         2,
         gpu.layers.PRECISIONS[precision],
     )
-    rows = list(gpu.layers.measure(job, clock, ("triton",), torch.device("cpu")))
+    failed = []
+    rows = list(gpu.layers.measure(job, clock, ("triton",), torch.device("cpu"), failed))
+    assert failed == []
     assert [row["contender"] for row in rows] == [
         "triton gathered", "triton union", "cudnn contiguous", "cudnn channels_last",
     ]  # fmt: skip
@@ -241,6 +243,27 @@ def test_wrong_results_are_not_timed(gpu, network):
         gpu.networks.measure(
             dataclasses.replace(job, precision=broken), network, clock, torch.device("cpu")
         )
+
+
+def test_a_failure_does_not_cost_the_others(gpu, monkeypatch, capsys):
+    gpu, clock = gpu
+    shape = LayerShape("small", "layer", 3, ir.Conv2d(4, 8, (1, 1)), (3, 3), False)
+    all_jobs = [gpu.layers.LayerJob(shape, batch, gpu.layers.PRECISIONS[0]) for batch in (1, 0, 2)]
+    monkeypatch.setattr(gpu.layers, "jobs", lambda: all_jobs)
+
+    def broken(*_):
+        raise RuntimeError("a driver's words\nand more of them")
+
+    monkeypatch.setattr(TritonConvolution, "predicted_us", broken)
+    deadline = types.SimpleNamespace(left=1.0)
+    outcome = gpu.layers.run(clock, ("triton",), torch.device("cpu"), deadline)
+    good = [row for row in outcome.rows if row["batch"]]
+    assert [row["contender"] for row in good] == ["cudnn contiguous", "cudnn channels_last"] * 2
+    assert sum("RuntimeError: a driver's words" in line for line in outcome.failed) >= 4
+    assert "and more of them" in capsys.readouterr().err
+    deadline.left = -1.0
+    late = gpu.layers.run(clock, ("triton",), torch.device("cpu"), deadline)
+    assert (late.rows, late.not_run) == ([], [str(job) for job in all_jobs])
 
 
 def test_wrong_inputs(network):

@@ -224,7 +224,7 @@ def test_graphs_are_recorded_once_a_shape_and_replayed():
 def test_a_network_on_a_gpu(device, dtype, batch):
     from tolerances import LAYER, NETWORK
 
-    if device == "cuda" and not getattr(lilnetx._core, "cuda_built", False):
+    if device == "cuda" and not lilnetx._core.cuda_built:
         pytest.skip("this build of lilnetx has no CUDA kernels")
     graph = synth("resnet20", density=0.3, seed=1, input_shape=(3, 32, 32), slice_1x1=4)
     x = np.random.default_rng(0).standard_normal((batch, 3, 32, 32), dtype=np.float32)

@@ -38,6 +38,7 @@ class FakeExtension:
         self.fits = fits
         self.calls = []
         self.arranged = None
+        self.decoded = 0
 
     @staticmethod
     def longest_first(filter_ptr):
@@ -70,6 +71,20 @@ class FakeExtension:
     def cuda_fragment_bytes(precision, union_channels, taps):
         assert precision == "float32"
         return union_channels * 32 * taps * 8
+
+    def cuda_decode(
+        self, *, filters, length, filter_ptr, latents, matrix, exponent, scale, values, stream
+    ):
+        assert stream == 0
+        self.decoded += 1
+        count = np.diff(at(filter_ptr, np.uint32, filters + 1).astype(np.int64))
+        slices = int(count.sum())
+        exact = at(latents, np.int16, slices, length).astype(np.int64)
+        exact = exact @ at(matrix, np.int32, length, length)
+        weights = exact.astype(np.float32) * np.float32(2.0**-exponent)
+        if scale:
+            weights *= at(scale, np.float32, filters).repeat(count)[:, None]
+        at(values, np.float32, slices, length)[:] = weights
 
     def cuda_arrange(self, **fields):
         self.arranged = fields
@@ -142,6 +157,7 @@ def test_a_layer(case, form, monkeypatch):
         torch.device("cpu"),
         form=form,
     )
+    assert extension.decoded == 1
     residual = None
     if case.residual:
         side = run(dataclasses.replace(graph, outputs=("side",)), x)[0]
@@ -170,3 +186,20 @@ def test_windows_that_do_not_fit_take_lists(monkeypatch):
     )
     layer(x, None, "none")
     assert cuda._core.calls == ["lists"]
+
+
+def test_weights_that_are_floats_go_to_the_device_as_they_are(monkeypatch):
+    monkeypatch.setattr(cuda, "_core", FakeExtension())
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (8, 0))
+    graph = conv_graph(CASES[0])
+    node = graph.node("conv")
+    packed = unpack_slices(pack_weight(graph, node), node.scale)
+    device = torch.device("cpu")
+    x = torch.ones(1, *graph.input_shape)
+    floats = dataclasses.replace(packed, source=None)
+    outputs = [
+        cuda.CudaConvolution(node.op, slices, None, device, form="gconv")(x, None, "none")
+        for slices in (packed, floats)
+    ]
+    assert cuda._core.decoded == 1
+    assert torch.equal(*outputs)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,30 @@ def test_rows_have_columns(gpu, tmp_path):
 
     with pytest.raises(ValueError, match="nonsense"):
         table.write(tmp_path, "rows", [{"nonsense": 1}], {})
+
+
+@pytest.mark.parametrize("failed", [[], ["a layer: RuntimeError: a driver's words"]])
+def test_with_a_gpu_both_files_are_written(gpu, failed, monkeypatch, tmp_path, capsys):
+    import gpu_check
+    from gpu.outcome import Outcome
+
+    row = {"contender": "torch eager", "batch": 1, "precision": "tf32", "median_ms": 1.25}
+    monkeypatch.setattr(gpu_check, "run_gpu_tests", lambda seconds: (True, "7 passed"))
+    monkeypatch.setattr(gpu_check.networks, "run", lambda *_: Outcome([row], ["a network"]))
+    monkeypatch.setattr(gpu_check.layers, "run", lambda *_: Outcome([row], [], failed))
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "GPU of the test")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
+    args = types.SimpleNamespace(minutes=1.0, since=0.0, results=tmp_path / "results")
+    code = gpu_check.with_gpu(args, ("triton",), {"cuda": "not built"})
+    assert code == (1 if failed else 0)
+    facts = json.loads((args.results / "gpu-networks.json").read_text())
+    assert facts["device"] == "GPU of the test"
+    assert (facts["not_run"], facts["failed"], facts["rows"]) == (["a network"], [], [row])
+    assert facts["not_usable"] == {"cuda": "not built"}
+    layers = json.loads((args.results / "gpu-layers.json").read_text())
+    assert layers["failed"] == failed
+    text = capsys.readouterr().out
+    assert "torch eager, batch 1, tf32: 1.250 ms" in text
+    assert "not run, out of time: a network" in text
+    assert all(f"failed: {line}" in text for line in failed)
