@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "bindings/arguments.h"
 #include "bindings/bindings.h"
 #include "bindings/weight.h"
 #include "lnx/isa.h"
@@ -16,28 +17,6 @@ namespace py = pybind11;
 
 namespace lnx {
 namespace {
-
-template <typename T>
-using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
-
-template <typename T>
-std::vector<T> to_vector(const Array<T>& a) {
-  return std::vector<T>(a.data(), a.data() + a.size());
-}
-
-// (offset, channels, height, width, row_stride, channel_stride)
-using ImageTuple = std::tuple<int64_t, int, int, int, int, int64_t>;
-Image to_image(const ImageTuple& t) {
-  return {std::get<0>(t), std::get<1>(t), std::get<2>(t),
-          std::get<3>(t), std::get<4>(t), std::get<5>(t)};
-}
-
-// (kernel_h, kernel_w, stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w)
-using WindowTuple = std::tuple<int, int, int, int, int, int, int, int>;
-Window to_window(const WindowTuple& t) {
-  return {std::get<0>(t), std::get<1>(t), std::get<2>(t), std::get<3>(t),
-          std::get<4>(t), std::get<5>(t), std::get<6>(t), std::get<7>(t)};
-}
 
 void py_add_conv(Network& self, const ImageTuple& in, const ImageTuple& out,
                  const WindowTuple& window, const std::string& kernel, bool staged,
@@ -67,11 +46,14 @@ void py_add_pool(Network& self, const ImageTuple& in, const ImageTuple& out,
 }
 
 void py_add_elementwise(Network& self, const ImageTuple& a, const std::optional<ImageTuple>& b,
-                        const ImageTuple& out, const std::string& activation) {
+                        const ImageTuple& out, const std::string& activation,
+                        const Array<float>& parameters) {
+  if (parameters.size() != 2) throw std::invalid_argument("activations have two parameters");
   Image second{};
   if (b) second = to_image(*b);
   self.add_elementwise(to_image(a), b ? &second : nullptr, to_image(out),
-                       activation_from_name(activation));
+                       activation_from_name(activation), parameters.data()[0],
+                       parameters.data()[1]);
 }
 
 void py_add_linear(Network& self, const ImageTuple& in, const ImageTuple& out,
@@ -83,14 +65,26 @@ void py_add_linear(Network& self, const ImageTuple& in, const ImageTuple& out,
                   activation_from_name(activation), dense);
 }
 
-int64_t batch_of(const Network& net, const Array<float>& x) {
-  if (x.ndim() < 2 || x.shape(0) * net.input_floats() != x.size())
-    throw std::invalid_argument("input must be (N, ...) with the network's floats an image");
-  return x.shape(0);
+// Pointers to all inputs, and their common batch.
+int64_t batch_of(const Network& net, const std::vector<Array<float>>& inputs,
+                 std::vector<const float*>& pointers) {
+  if (static_cast<int64_t>(inputs.size()) != net.num_inputs())
+    throw std::invalid_argument("one array for each input");
+  int64_t batch = -1;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const Array<float>& x = inputs[i];
+    const int64_t floats = net.input_floats(static_cast<int64_t>(i));
+    if (x.ndim() < 1 || x.shape(0) * floats != x.size() || (batch >= 0 && x.shape(0) != batch))
+      throw std::invalid_argument("inputs must be (N, ...) with the network's floats an image");
+    batch = x.shape(0);
+    pointers.push_back(x.data());
+  }
+  return batch;
 }
 
-std::vector<Array<float>> py_run(Network& self, const Array<float>& x) {
-  const int64_t batch = batch_of(self, x);
+std::vector<Array<float>> py_run(Network& self, const std::vector<Array<float>>& inputs) {
+  std::vector<const float*> given;
+  const int64_t batch = batch_of(self, inputs, given);
   std::vector<Array<float>> outputs;
   std::vector<float*> pointers;
   for (int64_t i = 0; i < self.num_outputs(); ++i) {
@@ -100,18 +94,19 @@ std::vector<Array<float>> py_run(Network& self, const Array<float>& x) {
   }
   {
     py::gil_scoped_release release;
-    self.run(x.data(), batch, pointers.data());
+    self.run(given.data(), batch, pointers.data());
   }
   return outputs;
 }
 
-Array<double> py_profile(Network& self, const Array<float>& x, int repeats) {
+Array<double> py_profile(Network& self, const std::vector<Array<float>>& inputs, int repeats) {
   if (repeats < 1) throw std::invalid_argument("repeats must be positive");
-  const int64_t batch = batch_of(self, x);
+  std::vector<const float*> given;
+  const int64_t batch = batch_of(self, inputs, given);
   std::vector<double> seconds;
   {
     py::gil_scoped_release release;
-    seconds = self.profile(x.data(), batch, repeats);
+    seconds = self.profile(given.data(), batch, repeats);
   }
   return Array<double>(
       {static_cast<py::ssize_t>(repeats), static_cast<py::ssize_t>(self.num_steps())},
@@ -141,7 +136,8 @@ void bind_runtime(py::module_& m) {
     return names;
   });
   m.def("isa_traits", &py_isa_traits, py::arg("isa"));
-  py::class_<Network>(m, "Network")
+  py::class_<Network> network(m, "Network");
+  network
       .def(py::init([](const std::string& isa, int threads, int64_t arena_floats) {
              if (threads < 1 || arena_floats < 0)
                throw std::invalid_argument("threads and sizes must be positive");
@@ -160,20 +156,17 @@ void bind_runtime(py::module_& m) {
              n.add_global_average(to_image(in), to_image(out));
            })
       .def("add_elementwise", &py_add_elementwise, py::arg("a"), py::arg("b"), py::arg("output"),
-           py::arg("activation"))
-      .def("add_flatten", [](Network& n, const ImageTuple& in,
-                             const ImageTuple& out) { n.add_flatten(to_image(in), to_image(out)); })
+           py::arg("activation"), py::arg("parameters"))
       .def("add_linear", &py_add_linear, py::kw_only(), py::arg("input"), py::arg("output"),
            py::arg("weight"), py::arg("scale"), py::arg("bias"), py::arg("activation"),
            py::arg("dense"))
-      .def("add_softmax", [](Network& n, const ImageTuple& in,
-                             const ImageTuple& out) { n.add_softmax(to_image(in), to_image(out)); })
       .def("add_output", [](Network& n, const ImageTuple& from) { n.add_output(to_image(from)); })
       .def("prepare", &Network::prepare)
       .def("weight_bytes", &Network::weight_bytes)
       .def("arena_bytes", &Network::arena_bytes)
-      .def("run", &py_run, py::arg("x"))
-      .def("profile", &py_profile, py::arg("x"), py::arg("repeats"));
+      .def("run", &py_run, py::arg("inputs"))
+      .def("profile", &py_profile, py::arg("inputs"), py::arg("repeats"));
+  bind_values(network);
 }
 
 }  // namespace lnx

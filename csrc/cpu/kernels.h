@@ -12,6 +12,7 @@
 
 #include "lnx/activation.h"
 #include "lnx/isa.h"
+#include "lnx/row_kind.h"
 
 namespace lnx {
 
@@ -143,6 +144,7 @@ struct ElementwiseArgs {
   int64_t count;        // floats of one channel, a multiple of 16
   const uint8_t* mask;  // as in ConvArgs
   Activation activation;
+  float p0, p1;  // of activations that have parameters
 };
 
 // y = W x + b on a vector x that is padded by zeros to a multiple of 16 floats.
@@ -187,6 +189,14 @@ struct KernelTable {
   void (*global_average)(const float* in, int64_t in_stride, int64_t count, int pixels, float* out,
                          int64_t out_stride, int begin, int end);
   void (*elementwise)(const ElementwiseArgs&, int begin, int end);
+  // See kernels/rows.h; row_reduce knows kAdd, kMax and kMin.
+  void (*row_binary)(RowKind, const float* a, int a_step, const float* b, int b_step, float* out,
+                     int64_t count);
+  void (*row_affine)(const float* x, float scale, float shift, float* out, int64_t count,
+                     Activation activation);
+  void (*row_axpy)(const float* x, float w, float* y, int64_t count);
+  float (*row_reduce)(RowKind, const float* x, int64_t count);
+  void (*row_exp)(const float* x, const float* m, int m_step, float* out, int64_t count);
   void (*linear_dense)(const LinearArgs&, int begin, int end);
   void (*linear_sparse)(const LinearArgs&, int begin, int end);
 };

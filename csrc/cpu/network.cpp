@@ -4,9 +4,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "cpu/aligned_buffer.h"
-#include "cpu/step.h"
-#include "lnx/runtime.h"
+#include "cpu/network_state.h"
 
 #if defined(__GLIBC__)
 #include <malloc.h>
@@ -14,66 +12,7 @@
 
 namespace lnx {
 
-struct Network::State {
-  State(Isa isa, int threads, int64_t arena_floats)
-      : kernels(lnx::kernels(isa)),
-        arena_floats(arena_floats),
-        threads(threads),
-        pools(threads > 1 ? SharedPools::get(threads) : nullptr) {}
-
-  struct Memory {
-    AlignedBuffer<float> arena, scratch;
-  };
-
-  void grow_memory(int count) {
-    while (static_cast<int>(memory.size()) < count)
-      memory.push_back({AlignedBuffer<float>(arena_floats), AlignedBuffer<float>(scratch_floats)});
-  }
-
-  void check(bool good, const std::string& what) const {
-    if (!good) throw std::invalid_argument("step " + std::to_string(steps.size()) + ": " + what);
-  }
-
-  // Pixels of the image, and `reach` floats around them, must lie in the arena.
-  void check_image(const Image& i, int64_t reach) const {
-    check(i.channels > 0 && i.height > 0 && i.width > 0 && i.width <= i.row_stride &&
-              i.channel_stride % 16 == 0 && i.offset % 16 == 0 &&
-              i.channel_stride >= (int64_t{i.height} * i.row_stride + 15) / 16 * 16,
-          "image contradicts itself");
-    const int64_t end = i.offset + i.channels * i.channel_stride;
-    check(i.offset >= reach && end + reach <= arena_floats, "image outside the arena");
-  }
-
-  void check_vector(const Image& i) const {
-    check_image(i, 0);
-    check(i.channels == 1 && i.height == 1, "not a vector");
-  }
-
-  static bool same_layout(const Image& a, const Image& b) {
-    return a.channels == b.channels && a.height == b.height && a.width == b.width &&
-           a.row_stride == b.row_stride && a.channel_stride == b.channel_stride;
-  }
-
-  Frame frame(Memory& m, const float* x, int64_t image, float* const* outputs) {
-    return Frame{m.arena.data(), m.scratch.data(), x + image * input_floats, outputs, image, 0,
-                 nullptr};
-  }
-
-  const KernelTable& kernels;
-  const int64_t arena_floats;
-  int64_t scratch_floats = 0;  // for the planes of the largest staged convolution
-  int64_t input_floats = 0;
-  std::vector<int64_t> output_floats;
-  std::vector<std::unique_ptr<Step>> steps;
-  std::vector<Memory> memory;  // one, or one for each thread
-  const int threads;
-  const std::shared_ptr<SharedPools> pools;  // null for a single thread
-  std::mutex mutex;
-};
-
 namespace {
-
-int64_t floats_of(const Image& i) { return int64_t{i.channels} * i.height * i.width; }
 
 // How far from its own pixels a kernel may read: taps above and below, a vector to each side, and
 // the vectors that strided loads run past the end.
@@ -127,8 +66,8 @@ Network::~Network() = default;
 
 void Network::add_input(const Image& to) {
   state_->check_image(to, 0);
-  state_->input_floats = floats_of(to);
-  state_->steps.push_back(make_input_step(to));
+  state_->steps.push_back(make_input_step(to, static_cast<int>(state_->input_floats.size())));
+  state_->input_floats.push_back(floats_of(to));
 }
 
 void Network::add_conv(const ConvSpec& s, const PackedWeight& weight, const float* scale) {
@@ -253,21 +192,14 @@ void Network::add_global_average(const Image& in, const Image& out) {
 }
 
 void Network::add_elementwise(const Image& a, const Image* b, const Image& out,
-                              Activation activation) {
+                              Activation activation, float p0, float p1) {
   state_->check_image(a, 64);
   state_->check_image(out, 64);
   state_->check(State::same_layout(a, out) && (!b || State::same_layout(*b, out)),
                 "operands are laid out differently");
   state_->check(b || activation != Activation::kNone, "nothing to do");
   if (b) state_->check_image(*b, 64);
-  state_->steps.push_back(make_elementwise_step(state_->kernels, a, b, out, activation));
-}
-
-void Network::add_flatten(const Image& in, const Image& out) {
-  state_->check_image(in, 0);
-  state_->check_vector(out);
-  state_->check(floats_of(in) == floats_of(out), "sizes differ");
-  state_->steps.push_back(make_flatten_step(in, out));
+  state_->steps.push_back(make_elementwise_step(state_->kernels, a, b, out, activation, p0, p1));
 }
 
 void Network::add_linear(const Image& in, const Image& out, const PackedWeight& weight,
@@ -281,13 +213,6 @@ void Network::add_linear(const Image& in, const Image& out, const PackedWeight& 
                 "weight, bias and vectors differ in length");
   state_->steps.push_back(
       make_linear_step(state_->kernels, in, out, weight, scale, bias, activation, dense));
-}
-
-void Network::add_softmax(const Image& in, const Image& out) {
-  state_->check_vector(in);
-  state_->check_vector(out);
-  state_->check(in.width == out.width, "sizes differ");
-  state_->steps.push_back(make_softmax_step(in, out));
 }
 
 void Network::add_output(const Image& from) {
@@ -305,7 +230,7 @@ void Network::prepare() {
   state_->grow_memory(1);
 }
 
-void Network::run(const float* x, int64_t batch, float* const* outputs) {
+void Network::run(const float* const* inputs, int64_t batch, float* const* outputs) {
   State& state = *state_;
   std::lock_guard<std::mutex> lock(state.mutex);
   const SharedPools::Loan loan(state.pools.get());
@@ -317,7 +242,7 @@ void Network::run(const float* x, int64_t batch, float* const* outputs) {
     const int64_t parts = std::min<int64_t>(batch, ThreadPool::kMaxParts);
     pool->share(static_cast<int>(parts), [&](int64_t part, int member) {
       for (int64_t i = batch * part / parts; i < batch * (part + 1) / parts; ++i) {
-        Frame frame = state.frame(state.memory[member], x, i, outputs);
+        Frame frame = state.frame(state.memory[member], inputs, i, outputs);
         frame.member = member;
         for (const auto& step : state.steps) step->run(frame);
       }
@@ -325,13 +250,13 @@ void Network::run(const float* x, int64_t batch, float* const* outputs) {
     return;
   }
   for (int64_t i = 0; i < batch; ++i) {
-    Frame frame = state.frame(state.memory[0], x, i, outputs);
+    Frame frame = state.frame(state.memory[0], inputs, i, outputs);
     frame.pool = pool;
     for (const auto& step : state.steps) step->run(frame);
   }
 }
 
-std::vector<double> Network::profile(const float* x, int64_t batch, int repeats) {
+std::vector<double> Network::profile(const float* const* inputs, int64_t batch, int repeats) {
   State& state = *state_;
   std::lock_guard<std::mutex> lock(state.mutex);
   state.grow_memory(1);
@@ -347,7 +272,7 @@ std::vector<double> Network::profile(const float* x, int64_t batch, int repeats)
   const ThreadPool::Awake awake(loan.pool());
   for (int r = 0; r < repeats; ++r) {
     for (int64_t i = 0; i < batch; ++i) {
-      Frame frame = state.frame(state.memory[0], x, i, outputs.data());
+      Frame frame = state.frame(state.memory[0], inputs, i, outputs.data());
       frame.pool = loan.pool();
       for (int64_t s = 0; s < steps; ++s) {
         const auto start = std::chrono::steady_clock::now();
@@ -361,7 +286,8 @@ std::vector<double> Network::profile(const float* x, int64_t batch, int repeats)
 }
 
 int64_t Network::num_steps() const { return static_cast<int64_t>(state_->steps.size()); }
-int64_t Network::input_floats() const { return state_->input_floats; }
+int64_t Network::num_inputs() const { return static_cast<int64_t>(state_->input_floats.size()); }
+int64_t Network::input_floats(int64_t i) const { return state_->input_floats.at(i); }
 int64_t Network::output_floats(int64_t i) const { return state_->output_floats.at(i); }
 int64_t Network::num_outputs() const { return static_cast<int64_t>(state_->output_floats.size()); }
 int Network::threads() const { return state_->threads; }

@@ -16,11 +16,11 @@ namespace lnx {
 struct Frame {
   float* arena;
   float* scratch;
-  const float* input;     // of this image
-  float* const* outputs;  // of the whole batch
-  int64_t image;          // index in the batch
-  int member;             // the thread, for memory of its own
-  ThreadPool* pool;       // shares the work of this image; null where this thread does all of it
+  const float* const* inputs;  // of the whole batch
+  float* const* outputs;       // of the whole batch
+  int64_t image;               // index in the batch
+  int member;                  // the thread, for memory of its own
+  ThreadPool* pool;  // shares the work of this image; null where this thread does all of it
 
   // How many parts work of that many items is worth, an item costing that many floats of memory
   // traffic: a part should outlast the claiming of it many times.
@@ -65,15 +65,37 @@ std::unique_ptr<Step> make_pool_step(const KernelTable& kernels, int threads, co
 std::unique_ptr<Step> make_global_average_step(const KernelTable& kernels, const Image& in,
                                                const Image& out);
 std::unique_ptr<Step> make_elementwise_step(const KernelTable& kernels, const Image& a,
-                                            const Image* b, const Image& out,
-                                            Activation activation);
+                                            const Image* b, const Image& out, Activation activation,
+                                            float p0, float p1);
 std::unique_ptr<Step> make_linear_step(const KernelTable& kernels, const Image& in,
                                        const Image& out, const PackedWeight& weight,
                                        const float* scale, const std::vector<float>& bias,
                                        Activation activation, bool dense);
-std::unique_ptr<Step> make_softmax_step(const Image& in, const Image& out);
-std::unique_ptr<Step> make_input_step(const Image& to);
-std::unique_ptr<Step> make_flatten_step(const Image& in, const Image& out);
+std::unique_ptr<Step> make_linear_rows_step(const KernelTable& kernels, int threads, const View& in,
+                                            const View& out, const PackedWeight& weight,
+                                            const float* scale, const std::vector<float>& bias,
+                                            Activation activation, bool dense);
+std::unique_ptr<Step> make_conv_transpose_step(const KernelTable& kernels, int threads,
+                                               const ConvTransposeSpec& spec,
+                                               const SliceShape& shape, const PackedSlices& slices);
+std::unique_ptr<Step> make_window_pool_step(const KernelTable& kernels, int threads,
+                                            const WindowPoolSpec& spec);
+std::unique_ptr<Step> make_blend_step(const KernelTable& kernels, int threads,
+                                      const BlendSpec& spec);
+std::unique_ptr<Step> make_constant_step(const Image& out, const std::vector<float>& values);
+std::unique_ptr<Step> make_binary_step(const KernelTable& kernels, RowKind kind, const View& a,
+                                       const View& b, const View& out);
+std::unique_ptr<Step> make_affine_step(const KernelTable& kernels, const View& in, const View& out,
+                                       const std::vector<float>& scale,
+                                       const std::vector<float>& shift, Activation activation);
+std::unique_ptr<Step> make_reduce_step(const KernelTable& kernels, const ReduceSpec& spec);
+std::unique_ptr<Step> make_softmax_step(const KernelTable& kernels, int threads, const View& in,
+                                        const View& out, int axis);
+std::unique_ptr<Step> make_matmul_step(const KernelTable& kernels, const View& a, const View& b,
+                                       const View& out);
+std::unique_ptr<Step> make_rearrange_step(const std::vector<RearrangePiece>& pieces);
+std::unique_ptr<Step> make_reshape_step(const Image& in, const Image& out);
+std::unique_ptr<Step> make_input_step(const Image& to, int index);
 std::unique_ptr<Step> make_output_step(const Image& from, int index);
 
 // Bit p % 8 of byte p / 8 is set where flat position p of the image's channels is a pixel.

@@ -1,9 +1,9 @@
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "cpu/aligned_buffer.h"
 #include "cpu/step.h"
+#include "cpu/view_rows.h"
 
 namespace lnx {
 namespace {
@@ -34,11 +34,16 @@ void from_dense(const Frame& frame, const Image& image, const float* from) {
 
 class InputStep : public Step {
  public:
-  explicit InputStep(const Image& to) : to_(to) {}
-  void run(const Frame& frame) const override { from_dense(frame, to_, frame.input); }
+  InputStep(const Image& to, int index)
+      : to_(to), index_(index), floats_(int64_t{to.channels} * to.height * to.width) {}
+  void run(const Frame& frame) const override {
+    from_dense(frame, to_, frame.inputs[index_] + frame.image * floats_);
+  }
 
  private:
   const Image to_;
+  const int index_;
+  const int64_t floats_;
 };
 
 class OutputStep : public Step {
@@ -55,24 +60,17 @@ class OutputStep : public Step {
   const int64_t floats_;
 };
 
-class FlattenStep : public Step {
- public:
-  FlattenStep(const Image& in, const Image& out) : in_(in), out_(out) {}
-  void run(const Frame& frame) const override { to_dense(frame, in_, frame.arena + out_.offset); }
-
- private:
-  const Image in_, out_;
-};
-
 class ElementwiseStep : public Step {
  public:
   ElementwiseStep(const KernelTable& kernels, const Image& a, const Image* b, const Image& out,
-                  Activation activation)
+                  Activation activation, float p0, float p1)
       : kernels_(kernels),
         a_(a),
         b_(b ? b->offset : -1),
         out_(out.offset),
         activation_(activation),
+        p0_(p0),
+        p1_(p1),
         mask_(pixel_mask(out)) {}
 
   void run(const Frame& frame) const override {
@@ -84,6 +82,8 @@ class ElementwiseStep : public Step {
     args.count = padded(int64_t{a_.height} * a_.row_stride);
     args.mask = mask_.data();
     args.activation = activation_;
+    args.p0 = p0_;
+    args.p1 = p1_;
     const int parts = frame.parts(a_.channels, 3 * a_.channel_stride);
     frame.split(a_.channels, parts,
                 [&](int begin, int end, int) { kernels_.elementwise(args, begin, end); });
@@ -94,15 +94,19 @@ class ElementwiseStep : public Step {
   const Image a_;
   const int64_t b_, out_;
   const Activation activation_;
+  const float p0_, p1_;
   const std::vector<uint8_t> mask_;
 };
 
-class LinearStep : public Step {
+// The weight of a linear layer as its kernels read it.
+class LinearWeight {
  public:
-  LinearStep(const KernelTable& kernels, const Image& in, const Image& out,
-             const PackedWeight& weight, const float* scale, const std::vector<float>& bias,
-             Activation activation, bool dense)
-      : in_(in), out_(out), bias_(bias), activation_(activation), columns_(padded(in.width)) {
+  LinearWeight(const KernelTable& kernels, const PackedWeight& weight, const float* scale,
+               const std::vector<float>& bias, Activation activation, bool dense)
+      : bias_(bias),
+        activation_(activation),
+        features_(static_cast<int>(weight.shape().channels)),
+        columns_(padded(features_)) {
     run_ = dense ? kernels.linear_dense : kernels.linear_sparse;
     const SliceShape& shape = weight.shape();
     PackedSlices row;
@@ -129,7 +133,7 @@ class LinearStep : public Step {
             codes_.data()[f * columns_ + column] = row.codes[code++];
             continue;
           }
-          if (column >= static_cast<uint32_t>(in.width) || value == 0.0f) continue;
+          if (column >= static_cast<uint32_t>(features_) || value == 0.0f) continue;
           if (dense) {
             values_.data()[f * columns_ + column] = value;
           } else {
@@ -145,9 +149,10 @@ class LinearStep : public Step {
     }
   }
 
-  void run(const Frame& frame) const override {
+  // Output features begin up to end of y = activation(W x + b); x is padded by zeros.
+  void run(const float* x, float* y, int begin, int end) const {
     LinearArgs a{};
-    a.x = frame.arena + in_.offset;
+    a.x = x;
     a.columns = columns_;
     a.ptr = ptr_.data();
     a.channel = channel_.data();
@@ -156,20 +161,21 @@ class LinearStep : public Step {
     a.code_unit = code_unit_.data();
     a.bias = bias_.data();
     a.activation = activation_;
-    a.y = frame.arena + out_.offset;
-    frame.split(out_.width, frame.parts(out_.width, columns_),
-                [&](int begin, int end, int) { run_(a, begin, end); });
+    a.y = y;
+    run_(a, begin, end);
   }
 
-  int64_t weight_bytes() const override {
+  int64_t columns() const { return columns_; }
+
+  int64_t bytes() const {
     return static_cast<int64_t>(4 * (ptr_.size() + channel_.size() + values_.size()) +
                                 codes_.size());
   }
 
  private:
-  const Image in_, out_;
   const std::vector<float> bias_;
   const Activation activation_;
+  const int features_;
   const int64_t columns_;
   std::vector<uint32_t> ptr_, channel_;
   AlignedBuffer<float> values_;
@@ -178,50 +184,86 @@ class LinearStep : public Step {
   void (*run_)(const LinearArgs&, int, int);
 };
 
-class SoftmaxStep : public Step {
+class LinearStep : public Step {
  public:
-  SoftmaxStep(const Image& in, const Image& out) : in_(in), out_(out) {}
+  LinearStep(const Image& in, const Image& out, LinearWeight weight)
+      : in_(in), out_(out), weight_(std::move(weight)) {}
 
   void run(const Frame& frame) const override {
     const float* x = frame.arena + in_.offset;
     float* y = frame.arena + out_.offset;
-    const float largest = *std::max_element(x, x + in_.width);
-    float total = 0.0f;
-    for (int i = 0; i < in_.width; ++i) total += y[i] = std::exp(x[i] - largest);
-    for (int i = 0; i < in_.width; ++i) y[i] /= total;
+    frame.split(out_.width, frame.parts(out_.width, weight_.columns()),
+                [&](int begin, int end, int) { weight_.run(x, y, begin, end); });
   }
+
+  int64_t weight_bytes() const override { return weight_.bytes(); }
 
  private:
   const Image in_, out_;
+  const LinearWeight weight_;
+};
+
+// The same for many rows, each copied to where zeros follow it.
+class LinearRowsStep : public Step {
+ public:
+  LinearRowsStep(int threads, const View& in, const View& out, LinearWeight weight)
+      : in_(in),
+        out_(out),
+        weight_(std::move(weight)),
+        buffers_(static_cast<size_t>(weight_.columns() * threads)) {}
+
+  void run(const Frame& frame) const override {
+    const int rows = static_cast<int>(in_.rows()), features = static_cast<int>(out_.row_floats());
+    const int64_t work = weight_.columns() * features;
+    frame.split(rows, frame.parts(rows, work), [&](int begin, int end, int member) {
+      float* x = buffers_.data() + member * weight_.columns();
+      for_rows<2>(in_.shape, {&in_.strides, &out_.strides}, begin, end,
+                  [&](const std::array<int64_t, 2>& at) {
+                    std::memcpy(x, frame.arena + in_.offset + at[0],
+                                sizeof(float) * in_.row_floats());
+                    weight_.run(x, frame.arena + out_.offset + at[1], 0, features);
+                  });
+    });
+  }
+
+  int64_t weight_bytes() const override { return weight_.bytes(); }
+
+ private:
+  const View in_, out_;
+  const LinearWeight weight_;
+  mutable AlignedBuffer<float> buffers_;  // a row for each thread
 };
 
 }  // namespace
 
-std::unique_ptr<Step> make_input_step(const Image& to) { return std::make_unique<InputStep>(to); }
+std::unique_ptr<Step> make_input_step(const Image& to, int index) {
+  return std::make_unique<InputStep>(to, index);
+}
 
 std::unique_ptr<Step> make_output_step(const Image& from, int index) {
   return std::make_unique<OutputStep>(from, index);
 }
 
-std::unique_ptr<Step> make_flatten_step(const Image& in, const Image& out) {
-  return std::make_unique<FlattenStep>(in, out);
-}
-
 std::unique_ptr<Step> make_elementwise_step(const KernelTable& kernels, const Image& a,
-                                            const Image* b, const Image& out,
-                                            Activation activation) {
-  return std::make_unique<ElementwiseStep>(kernels, a, b, out, activation);
+                                            const Image* b, const Image& out, Activation activation,
+                                            float p0, float p1) {
+  return std::make_unique<ElementwiseStep>(kernels, a, b, out, activation, p0, p1);
 }
 
 std::unique_ptr<Step> make_linear_step(const KernelTable& kernels, const Image& in,
                                        const Image& out, const PackedWeight& weight,
                                        const float* scale, const std::vector<float>& bias,
                                        Activation activation, bool dense) {
-  return std::make_unique<LinearStep>(kernels, in, out, weight, scale, bias, activation, dense);
+  return std::make_unique<LinearStep>(
+      in, out, LinearWeight(kernels, weight, scale, bias, activation, dense));
 }
 
-std::unique_ptr<Step> make_softmax_step(const Image& in, const Image& out) {
-  return std::make_unique<SoftmaxStep>(in, out);
+std::unique_ptr<Step> make_linear_rows_step(const KernelTable& kernels, int threads, const View& in,
+                                            const View& out, const PackedWeight& weight,
+                                            const float* scale, const std::vector<float>& bias,
+                                            Activation activation, bool dense) {
+  return std::make_unique<LinearRowsStep>(
+      threads, in, out, LinearWeight(kernels, weight, scale, bias, activation, dense));
 }
 
 }  // namespace lnx

@@ -29,6 +29,9 @@ examples:
   lilnetx train resnet20 --data fashion-mnist -o runs/fashion
   lilnetx train resnet20 --data cifar-10 --width 64 --epochs 60 --rate 2 -o runs/cifar
   lilnetx train resnet20 --data fashion-mnist --dense -o runs/dense    (a baseline)
+  lilnetx train resnet20 --data fashion-mnist --start runs/dense --distill 0.7 --epochs 10 \\
+      --target-bytes 16000 -o runs/small
+  torchrun --nproc-per-node 2 -m lilnetx.cli.main train resnet20 --data fashion-mnist -o runs/two
 """
 
 
@@ -50,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
     from lilnetx.data import load
     from lilnetx.train.config import TrainConfig
+    from lilnetx.train.distributed import join_processes, leave_processes
     from lilnetx.train.loop import CHECKPOINT, train
 
     names = [field.name for field in dataclasses.fields(TrainConfig)]
@@ -66,6 +70,10 @@ def run(args: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
         raise
+    rank, _ = join_processes()
+    leave_processes()
+    if rank:
+        return EXIT_OK
     print(format_facts(_facts(config, trained.result)))
     if config.dense:
         print(f"\nnext: lilnetx pack {args.output} -o {args.output.name}.lnx  (a dense file)")

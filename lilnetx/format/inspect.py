@@ -11,7 +11,7 @@ from lilnetx.errors import CorruptSectionError, GraphError
 from lilnetx.format.container import Container, open_lnx, path_text
 from lilnetx.format.reader import read_skeleton
 from lilnetx.format.weight_info import Skeleton, WeightInfo, filters
-from lilnetx.graph.ir import Conv2d, Linear, Node, Shape
+from lilnetx.graph.ir import ChannelAffine, Constant, Node, Shape, Weighted
 from lilnetx.graph.weights import is_pointwise, weight_shape
 
 
@@ -21,7 +21,7 @@ class LayerSummary:
 
     Attributes:
         name: Name of the node.
-        op: Name of the operator, ``"Conv2d"`` or ``"Linear"``.
+        op: Name of the operator, ``"Conv2d"``, ``"ConvTranspose2d"`` or ``"Linear"``.
         shape: Of the dense weight, ``(F, C/groups, Kh, Kw)`` or ``(out, in)``.
         dense: Whether the weight is stored as float32 instead of latents.
         slices: Number of slices.
@@ -102,7 +102,7 @@ def inspect_lnx(path: str | os.PathLike[str]) -> FileSummary:
     kxk = [layer for layer in layers if layer.name not in pointwise]
     one = [layer for layer in layers if layer.name in pointwise]
     by_section = {name.decode(): s.length for name, s in container.sections.items()}
-    parameters = sum(layer.parameters for layer in layers)
+    parameters = sum(layer.parameters for layer in layers) + _other_parameters(skeleton)
     return FileSummary(
         file_bytes=container.header.file_bytes,
         version=container.header.version,
@@ -125,8 +125,20 @@ def inspect_lnx(path: str | os.PathLike[str]) -> FileSummary:
     )
 
 
+def _other_parameters(skeleton: Skeleton) -> int:
+    """Scales and shifts of channels, and constants."""
+    total = 0
+    for node in skeleton.graph.nodes:
+        if isinstance(node.op, ChannelAffine):
+            total += 2 * node.op.channels
+        elif isinstance(node.op, Constant):
+            total += skeleton.weights[node.name].size
+    return total
+
+
 def _layers(skeleton: Skeleton, path: str) -> list[LayerSummary]:
     # Shapes are the graph room's knowledge, and needed for multiply-accumulates only.
+    from lilnetx.graph.cost import weight_uses
     from lilnetx.graph.shapes import infer_shapes
 
     try:
@@ -134,20 +146,22 @@ def _layers(skeleton: Skeleton, path: str) -> list[LayerSummary]:
     except GraphError as error:
         raise CorruptSectionError(f"{path}: GRPH: {error}; pack the network again") from error
     return [
-        _layer(node, node.op, skeleton.weights[node.name], shapes[node.name])
+        _layer(
+            node,
+            node.op,
+            skeleton.weights[node.name],
+            weight_uses(node.op, shapes[node.inputs[0]], shapes[node.name]),
+        )
         for node in skeleton.graph.nodes
-        if isinstance(node.op, Conv2d | Linear)
+        if isinstance(node.op, Weighted)
     ]
 
 
-def _layer(node: Node, op: Conv2d | Linear, info: WeightInfo, output: Shape) -> LayerSummary:
+def _layer(node: Node, op: Weighted, info: WeightInfo, area: int) -> LayerSummary:
     shape = weight_shape(op)
     weights = 1
     for size in shape:
         weights *= size
-    area = 1
-    for size in output[1:]:
-        area *= size
     g = 1 if info.dense else info.shape[2]
     taps = g if is_pointwise(op) else weights // info.slices
     return LayerSummary(
@@ -164,4 +178,4 @@ def _layer(node: Node, op: Conv2d | Linear, info: WeightInfo, output: Shape) -> 
 
 
 def _pointwise(node: Node) -> bool:
-    return isinstance(node.op, Conv2d | Linear) and is_pointwise(node.op)
+    return isinstance(node.op, Weighted) and is_pointwise(node.op)

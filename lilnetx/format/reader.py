@@ -92,11 +92,16 @@ def read_same(path: str | os.PathLike[str], header: Header) -> Graph:
     """
     graph, now = _read(path, GraphSink(), None)
     if now != header:
-        raise FileChangedError(
-            f"{path_text(path)}: the file has changed since the session was made from it; "
-            "make a new session"
-        )
+        raise file_changed(path)
     return graph
+
+
+def file_changed(path: str | os.PathLike[str]) -> FileChangedError:
+    """The error of a file that is no longer the one that a session was made from."""
+    return FileChangedError(
+        f"{path_text(path)}: the file has changed since the session was made from it; "
+        "make a new session"
+    )
 
 
 def _read(

@@ -37,16 +37,16 @@ class LayerBytes:
 
 
 def layer_bytes(graph: Graph, bytes_by_section: Mapping[str, int]) -> tuple[LayerBytes, ...]:
-    """Gives the bytes of the sections LATS, RAWF and SIDE to the weighted layers, to the last one.
+    """Gives all bytes of the sections LATS, RAWF and SIDE to the layers that have some.
 
     Args:
         graph: What a file holds, as :func:`lilnetx.format.read_lnx` returns it.
         bytes_by_section: The file's section sizes, as in :class:`.FileSummary`.
 
     Returns:
-        The weighted layers, in order.
+        The layers with weights or side data, in order.
     """
-    nodes = [node for node in graph.nodes if node.weight is not None]
+    nodes = [node for node in graph.nodes if node.weight is not None or node.bias is not None]
     latents = apportion(bytes_by_section.get("LATS", 0), _latent_costs(graph, nodes))
     side = apportion(bytes_by_section.get("SIDE", 0), _side_costs(nodes))
     return tuple(

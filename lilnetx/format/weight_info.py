@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from lilnetx.graph.ir import (
-    Conv2d,
+    ChannelAffine,
     DenseWeight,
     Graph,
     LatentWeight,
-    Linear,
     Node,
     Weight,
+    Weighted,
 )
 from lilnetx.graph.weights import latent_shape, weight_shape
 
@@ -27,7 +27,7 @@ class WeightInfo:
         dense: Whether it is stored as plain float32 instead of latents.
         shape: Of the latents ``(F, S, n)``, or of the dense float32 values.
         slices: Number of slices. A dense weight's slice is one kernel, or one weight of a
-            pointwise layer.
+            pointwise layer; of constants all that have the same first two indices.
         nonzero: How many of them have a value other than zero.
         decoder: Index of the decoder in file order; 0 for dense weights.
     """
@@ -67,6 +67,8 @@ def count_nonzero_slices(weight: Weight) -> int:
     if isinstance(weight, LatentWeight):
         return int(np.count_nonzero(weight.latents.any(axis=2)))
     values = weight.values
+    if values.ndim < 2:
+        return int(np.count_nonzero(values))
     kernels = values.reshape(*values.shape[:2], -1)
     return int(np.count_nonzero(kernels.any(axis=2)))
 
@@ -79,21 +81,21 @@ def weight_info(node: Node, decoders: list[str]) -> WeightInfo:
         return dense_info(weight.values.shape, nonzero)
     assert isinstance(weight, LatentWeight)
     op = node.op
-    assert isinstance(op, Conv2d | Linear)
+    assert isinstance(op, Weighted)
     return latent_info(op, weight.latents.shape[2], nonzero, decoders.index(weight.decoder))
 
 
 def dense_info(shape: tuple[int, ...], nonzero: int) -> WeightInfo:
     """The description of a dense weight."""
-    return WeightInfo(True, shape, shape[0] * shape[1], nonzero)
+    return WeightInfo(True, shape, math.prod(shape[:2]), nonzero)
 
 
-def latent_info(op: Conv2d | Linear, length: int, nonzero: int, decoder: int) -> WeightInfo:
+def latent_info(op: Weighted, length: int, nonzero: int, decoder: int) -> WeightInfo:
     """The description of a latent weight with slices of ``length`` integers."""
     shape = latent_shape(op, length)
     return WeightInfo(False, shape, shape[0] * shape[1], nonzero, decoder)
 
 
-def filters(op: Conv2d | Linear) -> int:
-    """Number of filters, and the length of scale and bias."""
-    return weight_shape(op)[0]
+def filters(op: Weighted | ChannelAffine) -> int:
+    """Number of filters or channels, and the length of scale and bias."""
+    return op.channels if isinstance(op, ChannelAffine) else weight_shape(op)[0]

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from lilnetx import _core
 from lilnetx.format.latents import LatentStreams, decode_latents, decode_packed
 from lilnetx.format.weight_info import WeightInfo, count_nonzero_slices
-from lilnetx.graph.ir import Conv2d, Decoder, DenseWeight, LatentWeight, Linear, Node, Weight
+from lilnetx.graph.ir import (
+    Constant,
+    Decoder,
+    DenseWeight,
+    LatentWeight,
+    Node,
+    Weight,
+    Weighted,
+)
 from lilnetx.graph.slices import dense_slice_length, slice_shape
 
 Mask = NDArray[np.uint8]
@@ -78,6 +86,8 @@ class GraphSink:
 class PackedSink:
     """Keeps nonzero slices alone; the graph keeps weights that take no memory and are all zero.
 
+    The values of constants are in the graph.
+
     Attributes:
         packed: The packed weights, by node.
     """
@@ -85,6 +95,7 @@ class PackedSink:
     def __init__(self) -> None:
         self.packed: dict[str, _core.PackedWeight] = {}
         self._latent: set[str] = set()
+        self._constants: dict[str, DenseWeight] = {}
 
     def latents(
         self,
@@ -102,6 +113,9 @@ class PackedSink:
 
     def dense(self, node: Node, values: NDArray[np.float32]) -> int:
         """See :class:`WeightSink`."""
+        if isinstance(node.op, Constant):
+            constant = self._constants[node.name] = DenseWeight(values.astype(np.float32))
+            return count_nonzero_slices(constant)
         op = _weighted(node)
         shape = slice_shape(op, dense_slice_length(op))
         slices = values.reshape(shape.filters, shape.slices, shape.length)
@@ -111,15 +125,15 @@ class PackedSink:
 
     def weight(self, node: Node) -> Weight | None:
         """See :class:`WeightSink`."""
-        return node.weight
+        return self._constants.get(node.name, node.weight)
 
     def live(self, name: str) -> Mask | None:
         """See :class:`WeightSink`."""
         return self.packed[name].live_filters() if name in self._latent else None
 
 
-def _weighted(node: Node) -> Conv2d | Linear:
-    assert isinstance(node.op, Conv2d | Linear)
+def _weighted(node: Node) -> Weighted:
+    assert isinstance(node.op, Weighted)
     return node.op
 
 

@@ -13,11 +13,19 @@ from lilnetx.format import layout
 from lilnetx.format.container import build_container
 from lilnetx.format.graph_bytes import decode_graph, encode_graph
 from lilnetx.format.latents import encode_latents
-from lilnetx.format.op_bytes import INPUT_COUNTS
 from lilnetx.format.side import encode_matrices, encode_side, side_vectors
 from lilnetx.format.text import encode_text
 from lilnetx.format.weight_info import filters
-from lilnetx.graph.ir import Conv2d, DenseWeight, Graph, LatentWeight, Linear, Node
+from lilnetx.graph.ir import (
+    ChannelAffine,
+    Constant,
+    DenseWeight,
+    Graph,
+    LatentWeight,
+    Node,
+    Weighted,
+)
+from lilnetx.graph.shapes import check_arity
 from lilnetx.graph.weights import latent_shape, weight_shape
 
 
@@ -110,14 +118,9 @@ def _check(graph: Graph) -> None:
             raise GraphError(
                 f"decoder {name!r}: entries must be within +-{layout.MAX_MATRIX_ENTRY}"
             )
-    known = {graph.input_name}
+    known = set(graph.inputs)
     for node in graph.nodes:
-        needed = INPUT_COUNTS.get(type(node.op), 1)
-        if len(node.inputs) != needed:
-            raise GraphError(
-                f"node {node.name!r} reads {len(node.inputs)} values, "
-                f"{type(node.op).__name__} takes {needed}"
-            )
+        check_arity(node)
         for source in node.inputs:
             if source not in known:
                 raise GraphError(
@@ -132,7 +135,10 @@ def _check(graph: Graph) -> None:
 
 def _check_node(graph: Graph, node: Node) -> None:
     op, weight = node.op, node.weight
-    if not isinstance(op, Conv2d | Linear):
+    if isinstance(op, Constant) and isinstance(weight, DenseWeight):
+        _check_array(node, weight.values, op.shape, np.float32)
+        return
+    if not isinstance(op, Weighted | ChannelAffine):
         if weight is not None or node.scale is not None or node.bias is not None:
             raise GraphError(f"node {node.name!r}: {type(op).__name__} takes no weight or bias")
         return
@@ -142,7 +148,10 @@ def _check_node(graph: Graph, node: Node) -> None:
                 f"node {node.name!r}: expected a float32 {what} of shape ({filters(op)},), "
                 f"found {vector.dtype} {vector.shape}"
             )
-    if isinstance(weight, LatentWeight):
+    if isinstance(op, ChannelAffine):
+        if weight is not None or node.scale is None or node.bias is None:
+            raise GraphError(f"node {node.name!r}: ChannelAffine takes a scale and a bias alone")
+    elif isinstance(weight, LatentWeight):
         decoder = graph.decoders.get(weight.decoder)
         if decoder is None:
             raise GraphError(f"node {node.name!r}: there is no decoder {weight.decoder!r}")

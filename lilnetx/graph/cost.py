@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lilnetx.errors import GraphError
-from lilnetx.graph.ir import Conv2d, Graph, LatentWeight, Linear, Node, Pair
+from lilnetx.graph.ir import (
+    ConvTranspose2d,
+    Graph,
+    LatentWeight,
+    Linear,
+    Node,
+    Pair,
+    Shape,
+    Weighted,
+)
 from lilnetx.graph.shapes import infer_shapes
 from lilnetx.graph.weights import is_pointwise, weight_shape
 
@@ -19,7 +29,7 @@ class LayerStats:
 
     Attributes:
         name: Name of the node.
-        op: ``"Conv2d"`` or ``"Linear"``.
+        op: ``"Conv2d"``, ``"ConvTranspose2d"`` or ``"Linear"``.
         kernel: ``(Kh, Kw)``; ``(1, 1)`` for linear layers.
         slice_length: Weights of a slice: ``Kh*Kw``, or g for 1×1 and linear layers (1 if dense).
         slices: Number of slices.
@@ -54,9 +64,9 @@ def layer_stats(graph: Graph) -> list[LayerStats]:
     shapes = infer_shapes(graph)
     stats = []
     for node in graph.nodes:
-        if not isinstance(node.op, Conv2d | Linear):
+        if not isinstance(node.op, Weighted):
             continue
-        pixels = int(np.prod(shapes[node.name][1:], dtype=np.int64))
+        pixels = weight_uses(node.op, shapes[node.inputs[0]], shapes[node.name])
         parameters = int(np.prod(weight_shape(node.op), dtype=np.int64))
         slice_length = _slices(node).shape[2]
         nonzero = nonzero_slices(node)
@@ -80,6 +90,13 @@ def layer_stats(graph: Graph) -> list[LayerStats]:
     return stats
 
 
+def weight_uses(op: Weighted, source: Shape, out: Shape) -> int:
+    """How often each weight is used for one image."""
+    if isinstance(op, Linear):
+        return math.prod(out[:-1])
+    return math.prod((source if isinstance(op, ConvTranspose2d) else out)[1:])
+
+
 def nonzero_slices(node: Node) -> NDArray[np.bool_]:
     """Which slices of a weighted node are not all zero: bool, shape ``(F, S)``.
 
@@ -98,4 +115,4 @@ def _slices(node: Node) -> NDArray[np.generic]:
     return values.reshape(*values.shape[:2], -1)
 
 
-__all__ = ["LayerStats", "layer_stats", "nonzero_slices"]
+__all__ = ["LayerStats", "layer_stats", "nonzero_slices", "weight_uses"]

@@ -20,19 +20,24 @@ from typing import Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lilnetx.graph.activations import ACTIVATION_FUNCTIONS
+from lilnetx.graph.activations import evaluate_activation
 from lilnetx.graph.ir import (
+    Activation,
+    AdaptivePool2d,
     Add,
     AvgPool2d,
+    Binary,
+    Concat,
     Conv2d,
     DenseWeight,
     Flatten,
     GlobalAvgPool,
     Graph,
     Linear,
-    MaxPool2d,
     Node,
+    Pool2d,
     Shape,
+    Weighted,
 )
 from lilnetx.graph.live import live_nodes
 from lilnetx.graph.weights import weight_shape
@@ -81,7 +86,7 @@ class Removal:
 
 
 # Each channel of what they yield depends on that channel of what they read.
-_CHANNEL_WISE = (MaxPool2d, AvgPool2d, GlobalAvgPool, Add)
+_CHANNEL_WISE = (Pool2d, AdaptivePool2d, GlobalAvgPool, Binary, Activation)
 
 W = TypeVar("W", bound=SparseWeight)
 
@@ -101,14 +106,14 @@ def remove_dead_channels(
         what was removed.
     """
     graph = replace(graph, nodes=tuple(live_nodes(graph)))
-    shapes = {name: shapes[name] for name in (graph.input_name, *(n.name for n in graph.nodes))}
+    shapes = {name: shapes[name] for name in (*graph.inputs, *(n.name for n in graph.nodes))}
     constants = _constants(graph, shapes, weights)
     kept = _needed(graph, shapes, weights, constants)
     nodes: list[Node] = []
     smaller: dict[str, W] = {}
     channels = removed = removed_weights = 0
     for node in graph.nodes:
-        if isinstance(node.op, Conv2d | Linear):
+        if _by_channels(node, shapes):
             source = node.inputs[0]
             channels += len(kept[node.name])
             removed += int(np.count_nonzero(~kept[node.name]))
@@ -118,34 +123,55 @@ def remove_dead_channels(
                 removed_weights += full.computed_weights(before.scale)
                 removed_weights -= weight.computed_weights(node.scale)
             smaller[node.name] = weight
+        elif isinstance(node.op, Weighted):
+            smaller[node.name] = weights[node.name]
         nodes.append(node)
     graph = replace(graph, nodes=tuple(nodes))
     return graph, smaller, Removal(channels, removed, removed_weights)
 
 
 def _channels(shape: Shape) -> int:
-    return shape[0]
+    """Length of the first axis, whatever it is."""
+    return shape[0] if shape else 1
+
+
+def _by_channels(node: Node, shapes: Mapping[str, Shape]) -> bool:
+    """Whether a node has weights between the first axes of what it reads and yields."""
+    if isinstance(node.op, Linear):
+        return len(shapes[node.inputs[0]]) == 1
+    return isinstance(node.op, Conv2d)
+
+
+def _ties_channels(node: Node, shapes: Mapping[str, Shape]) -> bool:
+    """Whether channel c of what a node yields depends on channel c of what it reads, and no other.
+
+    Where shapes broadcast, so do all of them but the first axis.
+    """
+    all_shapes = [shapes[name] for name in (node.name, *node.inputs)]
+    alike = {(len(shape), _channels(shape)) for shape in all_shapes}
+    return isinstance(node.op, _CHANNEL_WISE) and len(alike) == 1
 
 
 def _constants(
     graph: Graph, shapes: Mapping[str, Shape], weights: Mapping[str, SparseWeight]
 ) -> dict[str, Constants]:
     """For each value the constant of each channel, NaN where it is not known to be constant."""
-    found = {graph.input_name: np.full(_channels(graph.input_shape), np.nan)}
+    found = {name: np.full(_channels(shape), np.nan) for name, shape in graph.inputs.items()}
     for node in graph.nodes:
         inputs = [found[name] for name in node.inputs]
         match node.op:
-            case Conv2d() | Linear():
+            case Conv2d() | Linear() if _by_channels(node, shapes):
                 value = _constant_filters(node, weights[node.name], inputs[0])
-            case op if type(op) in ACTIVATION_FUNCTIONS:
-                value = ACTIVATION_FUNCTIONS[type(op)](inputs[0])
-            case Add():
+            case Activation() as op:
+                value = evaluate_activation(op, inputs[0])
+            case Add() if _ties_channels(node, shapes):
                 value = inputs[0] + inputs[1]
-            case MaxPool2d() | GlobalAvgPool():
+            case AvgPool2d(count_include_pad=True) as op if max(*op.padding, *op.ends) > 0:
+                value = np.where(inputs[0] == 0.0, 0.0, np.nan)
+            case Pool2d() | AdaptivePool2d() | GlobalAvgPool():
                 value = inputs[0]
-            case AvgPool2d() as op:
-                padded = op.count_include_pad and op.padding != (0, 0)
-                value = np.where(inputs[0] == 0.0, 0.0, np.nan) if padded else inputs[0]
+            case Concat(axis=0):
+                value = np.concatenate(inputs)
             case Flatten():
                 value = np.repeat(inputs[0], _pixels(shapes[node.inputs[0]]))
             case _:
@@ -193,8 +219,7 @@ def _needed(
 ) -> dict[str, Mask]:
     """For each value the channels that must stay: the least set that all operations agree on."""
     need = {name: np.zeros(_channels(shape), np.bool_) for name, shape in shapes.items()}
-    need[graph.input_name][:] = True
-    for name in graph.outputs:
+    for name in (*graph.inputs, *graph.outputs):
         need[name][:] = True
     while True:
         while _spread(graph, shapes, weights, constants, need):
@@ -222,10 +247,10 @@ def _spread(
         need[name][:] |= mask
 
     for node in reversed(graph.nodes):
-        source = node.inputs[0]
+        source = node.inputs[0] if node.inputs else node.name
         out = need[node.name]
         match node.op:
-            case Linear():
+            case Linear() if _by_channels(node, shapes):
                 require(source, _reads(node, weights[node.name], out, constants[source]))
             case Conv2d(groups=1):
                 require(source, _reads(node, weights[node.name], out, constants[source]))
@@ -236,7 +261,14 @@ def _spread(
                 pixels = _pixels(shapes[source])
                 require(source, np.any(out.reshape(-1, pixels), axis=1))
                 require(node.name, np.repeat(need[source], pixels))
-            case op if isinstance(op, _CHANNEL_WISE) or type(op) in ACTIVATION_FUNCTIONS:
+            case Concat(axis=0):
+                for name, begin in _places(node, shapes):
+                    end = begin + len(need[name])
+                    require(name, out[begin:end])
+                    mask = np.zeros_like(out)
+                    mask[begin:end] = need[name]
+                    require(node.name, mask)
+            case _ if _ties_channels(node, shapes):
                 for name in node.inputs:
                     require(node.name, need[name])
                 for name in node.inputs:
@@ -246,6 +278,15 @@ def _spread(
                 for name in (node.name, *node.inputs):
                     require(name, np.ones_like(need[name]))
     return changed
+
+
+def _places(node: Node, shapes: Mapping[str, Shape]) -> list[tuple[str, int]]:
+    """What a concatenation of channels reads, each with its first channel in the result."""
+    begin, places = 0, []
+    for name in node.inputs:
+        places.append((name, begin))
+        begin += _channels(shapes[name])
+    return places
 
 
 def _reads(node: Node, weight: SparseWeight, filters: Mask, inputs: Constants) -> Mask:

@@ -1,8 +1,10 @@
 """The typed intermediate representation: what a network computes, with no framework and no layout.
 
 A :class:`Graph` is a list of nodes in execution order. Each node yields one value, called by the
-node's name; activations are float32 of shape ``(N, C, H, W)`` or ``(N, C)``, and shapes here leave
-out the batch. Weights are stored as rows of *slices*, the unit that is zero or not as a whole:
+node's name; activations are float32 of shape ``(N, ...)``, images ``(N, C, H, W)``, and shapes and
+axes here leave out the batch, which no operator mixes. The operators are in
+:mod:`lilnetx.graph.ops`. Weights are stored as rows of *slices*, the unit that is zero or not as
+a whole:
 
 - a K×K convolution's slice is the ``Kh*Kw`` kernel of one (filter, input channel) pair;
 - a 1×1 convolution's or linear layer's slice is ``g`` consecutive input channels of one filter.
@@ -17,108 +19,41 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Shape = tuple[int, ...]
-Pair = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Conv2d:
-    """A 2-D convolution (cross-correlation, as everywhere in deep learning).
-
-    ``padding`` is zeros at (top and bottom, left and right), in pixels; ``groups`` divides both
-    channel counts; ``in_channels`` is the total over all groups.
-    """
-
-    in_channels: int
-    out_channels: int
-    kernel: Pair
-    stride: Pair = (1, 1)
-    padding: Pair = (0, 0)
-    dilation: Pair = (1, 1)
-    groups: int = 1
-
-
-@dataclass(frozen=True)
-class Linear:
-    """``y = W x + b`` on values of shape ``(in_features,)``."""
-
-    in_features: int
-    out_features: int
-
-
-@dataclass(frozen=True)
-class MaxPool2d:
-    """Maximum over windows; padding counts as minus infinity."""
-
-    kernel: Pair
-    stride: Pair
-    padding: Pair = (0, 0)
-    ceil_mode: bool = False
-
-
-@dataclass(frozen=True)
-class AvgPool2d:
-    """Mean over windows; ``count_include_pad`` as in torch."""
-
-    kernel: Pair
-    stride: Pair
-    padding: Pair = (0, 0)
-    ceil_mode: bool = False
-    count_include_pad: bool = True
-
-
-@dataclass(frozen=True)
-class GlobalAvgPool:
-    """Mean over all pixels: ``(C, H, W)`` to ``(C, 1, 1)``."""
-
-
-@dataclass(frozen=True)
-class Flatten:
-    """``(C, H, W)`` to ``(C*H*W,)``, in C order."""
-
-
-@dataclass(frozen=True)
-class Relu:
-    """``max(x, 0)``."""
-
-
-@dataclass(frozen=True)
-class Relu6:
-    """``min(max(x, 0), 6)``."""
-
-
-@dataclass(frozen=True)
-class HardSwish:
-    """``x * min(max(x + 3, 0), 6) / 6``."""
-
-
-@dataclass(frozen=True)
-class Silu:
-    """``x / (1 + exp(-x))``."""
-
-
-@dataclass(frozen=True)
-class HardSigmoid:
-    """``min(max(x + 3, 0), 6) / 6``."""
-
-
-@dataclass(frozen=True)
-class Sigmoid:
-    """``1 / (1 + exp(-x))``."""
-
-
-@dataclass(frozen=True)
-class Add:
-    """Elementwise sum of two values of one shape."""
-
-
-@dataclass(frozen=True)
-class Softmax:
-    """Softmax over the channels, ``(C,)`` only."""
-
-
-Activation = Relu | Relu6 | HardSwish | Silu | HardSigmoid | Sigmoid
-Op = Conv2d | Linear | MaxPool2d | AvgPool2d | GlobalAvgPool | Flatten | Add | Softmax | Activation
+from lilnetx.graph.ops.activation import (
+    Activation,
+    Clip,
+    Gelu,
+    GeluTanh,
+    HardSigmoid,
+    HardSwish,
+    LeakyRelu,
+    Relu,
+    Relu6,
+    Sigmoid,
+    Silu,
+)
+from lilnetx.graph.ops.arithmetic import Add, Binary, Div, MatMul, Mul, Sub
+from lilnetx.graph.ops.arrange import Concat, Flatten, Pad, Reshape, Slice, Transpose
+from lilnetx.graph.ops.base import Op, Pair, Shape
+from lilnetx.graph.ops.pool import (
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
+    AdaptivePool2d,
+    AvgPool2d,
+    GlobalAvgPool,
+    MaxPool2d,
+    Pool2d,
+)
+from lilnetx.graph.ops.reduce import Reduce, Softmax
+from lilnetx.graph.ops.resize import Resize
+from lilnetx.graph.ops.weighted import (
+    ChannelAffine,
+    Constant,
+    Conv2d,
+    ConvTranspose2d,
+    Linear,
+    Weighted,
+)
 
 
 @dataclass(frozen=True)
@@ -159,7 +94,8 @@ class DenseWeight:
     """A weight tensor as plain floats, for layers that were left uncompressed.
 
     Attributes:
-        values: float32, shape ``(F, in_channels/groups, Kh, Kw)`` or ``(out, in)``.
+        values: float32, shape ``(F, in_channels/groups, Kh, Kw)`` or ``(out, in)``; the shape of a
+            constant.
     """
 
     values: NDArray[np.float32]
@@ -176,9 +112,10 @@ class Node:
         name: Name of the node and of the value it yields; unique in the graph.
         op: What it computes.
         inputs: Names of the values it reads.
-        weight: For convolutions and linear layers.
+        weight: For convolutions and linear layers; dense and of the constant's own shape for
+            constants.
         scale: float32, shape ``(F,)``: multiplies each filter's decoded weights (folded batch
-            norm), or None for all ones.
+            norm), or None for all ones. Each channel's factor of a :class:`ChannelAffine`.
         bias: float32, shape ``(F,)``, or None for zeros.
     """
 
@@ -195,8 +132,8 @@ class Graph:
     """A network.
 
     Attributes:
-        input_name: Name of the one input value.
-        input_shape: Its shape without the batch, ``(C, H, W)`` or ``(C,)``.
+        input_name: Name of the input value; of the first one where there are several.
+        input_shape: Its shape without the batch.
         nodes: In execution order.
         outputs: Names of the values that the network returns.
         decoders: By name.
@@ -204,6 +141,9 @@ class Graph:
         meta: JSON-able facts that do not change what is computed: producer, data set, class names,
             and ``{"input": {"mean": [...], "std": [...]}}``, the normalisation that the network was
             trained with.
+        more_inputs: Names and shapes of further inputs, in order.
+        free_size: Whether the network means the same for images of other heights and widths than
+            those of its inputs, as far as its operators can take them.
     """
 
     input_name: str
@@ -213,6 +153,13 @@ class Graph:
     decoders: Mapping[str, Decoder] = field(default_factory=dict)
     synthetic: bool = False
     meta: Mapping[str, Any] = field(default_factory=dict)
+    more_inputs: Mapping[str, Shape] = field(default_factory=dict)
+    free_size: bool = False
+
+    @property
+    def inputs(self) -> dict[str, Shape]:
+        """Shapes of all inputs by name, without the batch, in order."""
+        return {self.input_name: tuple(self.input_shape), **self.more_inputs}
 
     def node(self, name: str) -> Node:
         """The node of that name; KeyError when there is none."""
@@ -220,3 +167,55 @@ class Graph:
             if node.name == name:
                 return node
         raise KeyError(name)
+
+
+__all__ = [
+    "Activation",
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool2d",
+    "AdaptivePool2d",
+    "Add",
+    "AvgPool2d",
+    "Binary",
+    "ChannelAffine",
+    "Clip",
+    "Concat",
+    "Constant",
+    "Conv2d",
+    "ConvTranspose2d",
+    "Decoder",
+    "DenseWeight",
+    "Div",
+    "Flatten",
+    "Gelu",
+    "GeluTanh",
+    "GlobalAvgPool",
+    "Graph",
+    "HardSigmoid",
+    "HardSwish",
+    "LatentWeight",
+    "LeakyRelu",
+    "Linear",
+    "MatMul",
+    "MaxPool2d",
+    "Mul",
+    "Node",
+    "Op",
+    "Pad",
+    "Pair",
+    "Pool2d",
+    "Reduce",
+    "Relu",
+    "Relu6",
+    "Reshape",
+    "Resize",
+    "Shape",
+    "Sigmoid",
+    "Silu",
+    "Slice",
+    "Softmax",
+    "Sub",
+    "Transpose",
+    "Weight",
+    "Weighted",
+]

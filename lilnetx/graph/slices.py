@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lilnetx.graph.ir import Conv2d, Linear
+from lilnetx.graph.ir import Linear, Weighted
 from lilnetx.graph.weights import is_pointwise, latent_shape, weight_shape
 
 
@@ -45,19 +45,21 @@ class SliceShape:
         )
 
 
-def slice_shape(op: Conv2d | Linear, length: int) -> SliceShape:
+def slice_shape(op: Weighted, length: int) -> SliceShape:
     """The slices of an operator's weight, ``length`` weights each.
 
     Raises:
         GraphError: The length does not fit the kernel.
     """
     filters, slices, length = latent_shape(op, length)
-    groups = op.groups if isinstance(op, Conv2d) else 1
-    channels = op.in_channels if isinstance(op, Conv2d) else op.in_features
+    if isinstance(op, Linear):
+        groups, channels = 1, op.in_features
+    else:
+        groups, channels = op.groups, op.in_channels
     return SliceShape(filters, slices, length, length if is_pointwise(op) else 1, groups, channels)
 
 
-def dense_slice_length(op: Conv2d | Linear) -> int:
+def dense_slice_length(op: Weighted) -> int:
     """Length of the slices into which a plain float weight is cut: a kernel, or one weight."""
     if is_pointwise(op):
         return 1

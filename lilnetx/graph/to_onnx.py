@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,27 +11,10 @@ from numpy.typing import NDArray
 
 from lilnetx import __version__
 from lilnetx.errors import GraphError, MissingExtraError, UsageError
-from lilnetx.graph.ir import (
-    Add,
-    AvgPool2d,
-    Conv2d,
-    Flatten,
-    GlobalAvgPool,
-    Graph,
-    HardSigmoid,
-    HardSwish,
-    Linear,
-    MaxPool2d,
-    Node,
-    Relu,
-    Relu6,
-    Shape,
-    Sigmoid,
-    Silu,
-    Softmax,
-)
+from lilnetx.graph import ir
+from lilnetx.graph.ir import Graph, Node, Shape
 from lilnetx.graph.shapes import infer_shapes
-from lilnetx.graph.weights import dense_weight
+from lilnetx.graph.weights import dense_weight, transposed_weight
 
 if TYPE_CHECKING:
     import onnx
@@ -62,7 +46,7 @@ def to_onnx(graph: Graph, *, opset: int = 17) -> onnx.ModelProto:
         raise UsageError(f"opset is {opset}, expected {_MIN_OPSET} or later")
     helper = onnx.helper
     shapes = infer_shapes(graph)
-    build = _Builder(graph, shapes)
+    build = ModelBuilder(graph, shapes, opset)
     for node in graph.nodes:
         build.node(node)
 
@@ -72,7 +56,7 @@ def to_onnx(graph: Graph, *, opset: int = 17) -> onnx.ModelProto:
     outputs = []
     for i, name in enumerate(graph.outputs):
         unique = name
-        if name == graph.input_name or name in graph.outputs[:i]:
+        if name in graph.inputs or name in graph.outputs[:i]:
             # ONNX wants each output to be yielded by a node, once.
             unique = f"{name}/output{i}"
             build.emit("Identity", [name], unique)
@@ -81,7 +65,7 @@ def to_onnx(graph: Graph, *, opset: int = 17) -> onnx.ModelProto:
         helper.make_graph(
             build.nodes,
             "lilnetx",
-            [info(graph.input_name, graph.input_shape)],
+            [info(name, shape) for name, shape in graph.inputs.items()],
             outputs,
             build.initializers,
         ),
@@ -98,10 +82,11 @@ def to_onnx(graph: Graph, *, opset: int = 17) -> onnx.ModelProto:
     return model
 
 
-class _Builder:
+class ModelBuilder:
     """Collects ONNX nodes and initializers."""
 
-    def __init__(self, graph: Graph, shapes: dict[str, Shape]) -> None:
+    def __init__(self, graph: Graph, shapes: dict[str, Shape], opset: int) -> None:
+        self.opset = opset
         self.graph = graph
         self.shapes = shapes
         self.nodes: list[Any] = []
@@ -123,90 +108,105 @@ class _Builder:
 
     def node(self, node: Node) -> None:
         """Translates one node."""
-        op, name, inputs = node.op, node.name, list(node.inputs)
-        match op:
-            case Conv2d() | Linear():
-                self.weighted(node, op)
-            case MaxPool2d() | AvgPool2d():
-                self.pool(node, op)
-            case GlobalAvgPool():
-                self.emit("GlobalAveragePool", inputs, name)
-            case Flatten():
-                self.emit("Flatten", inputs, name, axis=1)
-            case Relu():
-                self.emit("Relu", inputs, name)
-            case Relu6():
-                bounds = [
-                    self.constant(f"{name}/{side}", np.array(value, np.float32))
-                    for side, value in (("least", 0.0), ("most", 6.0))
-                ]
-                self.emit("Clip", [*inputs, *bounds], name)
-            case HardSigmoid():
-                self.hard_sigmoid(inputs, name)
-            case Sigmoid():
-                self.emit("Sigmoid", inputs, name)
-            case HardSwish():
-                # The operator of that name needs a later opset, and runtimes fuse this form too.
-                self.emit("Mul", [*inputs, self.hard_sigmoid(inputs, f"{name}/gate")], name)
-            case Silu():
-                self.emit("Mul", [*inputs, self.emit("Sigmoid", inputs, f"{name}/gate")], name)
-            case Add():
-                self.emit("Add", inputs, name)
-            case Softmax():
-                self.emit("Softmax", inputs, name, axis=1)
-            case _:
-                raise GraphError(f"node {name!r}: {type(op).__name__} has no ONNX form")
+        from lilnetx.graph.onnx_writers import ONNX_WRITERS
+
+        write = ONNX_WRITERS.get(type(node.op))
+        if write is None:
+            raise GraphError(f"node {node.name!r}: {type(node.op).__name__} has no ONNX form")
+        write(self, node, node.op)
+
+    def floats(self, name: str, *values: float) -> list[str]:
+        """Initializers of one float each."""
+        arrays = [np.array(value, np.float32) for value in values]
+        return [self.constant(f"{name}/{i}", array) for i, array in enumerate(arrays)]
+
+    def integers(self, name: str, values: Iterable[int]) -> str:
+        """An initializer of integers, such as sizes."""
+        return self.constant(name, np.array(list(values), np.int64))
+
+    def aligned(self, node: Node) -> list[str]:
+        """The inputs of a node with as many axes each, new ones behind the batch."""
+        rank = max(len(self.shapes[name]) for name in node.inputs)
+        names = []
+        for i, name in enumerate(node.inputs):
+            shape = self.shapes[name]
+            if len(shape) < rank:
+                sizes = [0, *[1] * (rank - len(shape)), *shape]
+                target = self.integers(f"{node.name}/shape{i}", sizes)
+                name = self.emit("Reshape", [name, target], f"{node.name}/aligned{i}")
+            names.append(name)
+        return names
 
     def hard_sigmoid(self, inputs: list[str], name: str) -> str:
         """``min(max(x / 6 + 1 / 2, 0), 1)``."""
         return self.emit("HardSigmoid", inputs, name, alpha=1 / 6, beta=0.5)
 
-    def weighted(self, node: Node, op: Conv2d | Linear) -> None:
+    def weighted(self, node: Node, op: ir.Weighted) -> None:
         """A convolution, or a linear layer as Gemm."""
         inputs = [
             *node.inputs,
-            self.constant(f"{node.name}.weight", dense_weight(self.graph, node)),
+            "",
         ]
         if node.bias is not None:
             inputs.append(self.constant(f"{node.name}.bias", node.bias))
-        if isinstance(op, Linear):
+        if isinstance(op, ir.Linear):
+            self.linear(node, inputs)
+            return
+        attributes: dict[str, Any] = {
+            "kernel_shape": op.kernel,
+            "strides": op.stride,
+            "pads": [*op.padding, *op.padding],
+            "dilations": op.dilation,
+            "group": op.groups,
+        }
+        if isinstance(op, ir.ConvTranspose2d):
+            weight = transposed_weight(dense_weight(self.graph, node), op.groups)
+            inputs[1] = self.constant(f"{node.name}.weight", weight)
+            attributes["output_padding"] = op.output_padding
+            self.emit("ConvTranspose", inputs, node.name, **attributes)
+        else:
+            inputs[1] = self.constant(f"{node.name}.weight", dense_weight(self.graph, node))
+            self.emit("Conv", inputs, node.name, **attributes)
+
+    def linear(self, node: Node, inputs: list[str]) -> None:
+        """A linear layer: Gemm on vectors, a matrix product and an addition on other values."""
+        weight = dense_weight(self.graph, node)
+        if len(self.shapes[node.name]) == 1:
+            inputs[1] = self.constant(f"{node.name}.weight", weight)
             self.emit("Gemm", inputs, node.name, transB=1)
             return
-        self.emit(
-            "Conv",
-            inputs,
-            node.name,
-            kernel_shape=op.kernel,
-            strides=op.stride,
-            pads=[*op.padding, *op.padding],
-            dilations=op.dilation,
-            group=op.groups,
-        )
+        inputs[1] = self.constant(f"{node.name}.weight", weight.T)
+        product = node.name if len(inputs) == 2 else f"{node.name}/product"
+        self.emit("MatMul", inputs[:2], product)
+        if len(inputs) == 3:
+            self.emit("Add", [product, inputs[2]], node.name)
 
-    def pool(self, node: Node, op: MaxPool2d | AvgPool2d) -> None:
+    def pool(self, node: Node, op: ir.MaxPool2d | ir.AvgPool2d) -> None:
         """A pooling layer; ``ceil_mode`` becomes explicit padding, on which all runtimes agree."""
         source = node.inputs[0]
         pixels, out = self.shapes[source][1:], self.shapes[node.name][1:]
-        begin, end = list(op.padding), list(op.padding)
+        begin, end = list(op.padding), list(op.ends)
         if op.ceil_mode:
+            reach = [op.dilation[i] * (op.kernel[i] - 1) + 1 for i in (0, 1)]
             end = [
-                max(0, (out[i] - 1) * op.stride[i] + op.kernel[i] - pixels[i] - op.padding[i])
+                max(0, (out[i] - 1) * op.stride[i] + reach[i] - pixels[i] - op.padding[i])
                 for i in (0, 1)
             ]
         attributes: dict[str, Any] = {"kernel_shape": op.kernel, "strides": op.stride}
-        if isinstance(op, MaxPool2d):
+        if op.dilation != (1, 1):
+            attributes["dilations"] = op.dilation
+        if isinstance(op, ir.MaxPool2d):
             self.emit("MaxPool", [source], node.name, pads=begin + end, **attributes)
             return
-        include = op.count_include_pad and max(op.padding) > 0
+        include = op.count_include_pad and max(*op.padding, *op.ends) > 0
         if include and op.ceil_mode:
             # Padding counts but what lies past it does not: pad the image by zeros first.
-            pads = np.array([0, 0, *op.padding, 0, 0, *op.padding], np.int64)
-            name = self.constant(f"{node.name}/pads", pads)
-            source = self.emit("Pad", [source, name], f"{node.name}/padded")
-            end = [max(0, e - p) for e, p in zip(end, op.padding, strict=True)]
+            pads = self.integers(f"{node.name}/pads", [0, 0, *op.padding, 0, 0, *op.ends])
+            source = self.emit("Pad", [source, pads], f"{node.name}/padded")
+            end = [max(0, e - p) for e, p in zip(end, op.ends, strict=True)]
             begin, include = [0, 0], False
         attributes["count_include_pad"] = int(include)
         self.emit("AveragePool", [source], node.name, pads=begin + end, **attributes)
 
 
-__all__ = ["to_onnx"]
+__all__ = ["ModelBuilder", "to_onnx"]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lilnetx.errors import GraphError
-from lilnetx.graph.ir import Conv2d, Decoder, DenseWeight, Graph, Linear, Node
+from lilnetx.graph.ir import Decoder, DenseWeight, Graph, Linear, Node, Weighted
 
 
 def decode_slices(latents: NDArray[np.int32], decoder: Decoder) -> NDArray[np.float32]:
@@ -33,7 +33,7 @@ def decode_slices(latents: NDArray[np.int32], decoder: Decoder) -> NDArray[np.fl
     return np.ldexp(exact.astype(np.float32), -decoder.exponent).astype(np.float32, copy=False)
 
 
-def weight_shape(op: Conv2d | Linear) -> tuple[int, ...]:
+def weight_shape(op: Weighted) -> tuple[int, ...]:
     """Shape of an operation's dense weight: ``(F, C/groups, Kh, Kw)`` or ``(out, in)``."""
     if isinstance(op, Linear):
         return (op.out_features, op.in_features)
@@ -53,7 +53,7 @@ def dense_weight(graph: Graph, node: Node, *, scaled: bool = True) -> NDArray[np
         float32, shape ``(F, C/groups, Kh, Kw)`` or ``(out, in)``.
     """
     op = node.op
-    if not isinstance(op, Conv2d | Linear) or node.weight is None:
+    if not isinstance(op, Weighted) or node.weight is None:
         raise GraphError(f"node {node.name!r} has no weight")
     shape = weight_shape(op)
     if isinstance(node.weight, DenseWeight):
@@ -71,7 +71,7 @@ def dense_weight(graph: Graph, node: Node, *, scaled: bool = True) -> NDArray[np
     return weight
 
 
-def unslice(slices: NDArray[np.float32], op: Conv2d | Linear) -> NDArray[np.float32]:
+def unslice(slices: NDArray[np.float32], op: Weighted) -> NDArray[np.float32]:
     """Slices ``(F, S, n)`` as the dense weight of ``op``, without the padding of the last slice."""
     shape = weight_shape(op)
     if is_pointwise(op):
@@ -79,7 +79,22 @@ def unslice(slices: NDArray[np.float32], op: Conv2d | Linear) -> NDArray[np.floa
     return slices.reshape(shape)
 
 
-def latent_shape(op: Conv2d | Linear, n: int) -> tuple[int, int, int]:
+def transposed_weight(weight: NDArray[np.float32], groups: int) -> NDArray[np.float32]:
+    """A transposed convolution's weight as torch and ONNX keep it, or from there to ours.
+
+    Args:
+        weight: Shape ``(groups * a, b, Kh, Kw)``.
+        groups: Of the convolution.
+
+    Returns:
+        Shape ``(groups * b, a, Kh, Kw)``.
+    """
+    both, b, *taps = weight.shape
+    by_group = weight.reshape(groups, both // groups, b, *taps)
+    return np.ascontiguousarray(by_group.swapaxes(1, 2)).reshape(groups * b, both // groups, *taps)
+
+
+def latent_shape(op: Weighted, n: int) -> tuple[int, int, int]:
     """Shape ``(F, S, n)`` of an operation's latents in slices of ``n``.
 
     Raises:
@@ -96,7 +111,7 @@ def latent_shape(op: Conv2d | Linear, n: int) -> tuple[int, int, int]:
     return (filters, channels, n)
 
 
-def is_pointwise(op: Conv2d | Linear) -> bool:
+def is_pointwise(op: Weighted) -> bool:
     """Whether slices run over input channels (1×1 and linear) rather than over kernel taps."""
     return isinstance(op, Linear) or op.kernel == (1, 1)
 
@@ -106,6 +121,7 @@ __all__ = [
     "dense_weight",
     "is_pointwise",
     "latent_shape",
+    "transposed_weight",
     "unslice",
     "weight_shape",
 ]

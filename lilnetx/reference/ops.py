@@ -1,41 +1,95 @@
-"""The oracle: every operator in plain float64 numpy, one function each.
+"""The oracle: every operator in plain float64 numpy.
 
 Nothing here shares code with the C++ runtime, so that a mistake in one cannot hide in the other.
-Values have shape ``(N, C, H, W)`` or ``(N, C)``.
+Values have shape ``(N, ...)``, images ``(N, C, H, W)``.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lilnetx.errors import GraphError, InputError
-from lilnetx.graph.ir import (
-    Add,
-    AvgPool2d,
-    Conv2d,
-    Flatten,
-    GlobalAvgPool,
-    Graph,
-    HardSigmoid,
-    HardSwish,
-    Linear,
-    MaxPool2d,
-    Node,
-    Pair,
-    Relu,
-    Relu6,
-    Sigmoid,
-    Silu,
-    Softmax,
-)
-from lilnetx.graph.shapes import conv_output, pool_output
+from lilnetx.graph import ir
+from lilnetx.graph.ir import Graph, Node, Op
 from lilnetx.graph.weights import dense_weight
+from lilnetx.reference.images import (
+    adaptive_pool2d,
+    avg_pool2d,
+    conv2d,
+    conv_transpose2d,
+    max_pool2d,
+    resize,
+)
+from lilnetx.reference.values import (
+    align,
+    gelu,
+    gelu_tanh,
+    matmul,
+    pad,
+    sigmoid,
+    slice_axis,
+    softmax,
+)
 
 Array = NDArray[np.float64]
 
+_REDUCTIONS: dict[str, Callable[..., Any]] = {
+    "mean": np.mean,
+    "sum": np.sum,
+    "max": np.max,
+    "min": np.min,
+}
 
-def run(graph: Graph, x: ArrayLike) -> list[Array]:
+
+def _reduce(x: Array, op: ir.Reduce) -> Array:
+    axes = tuple(axis + 1 for axis in op.axes)
+    return np.asarray(_REDUCTIONS[op.kind](x, axis=axes, keepdims=op.keep))
+
+
+def _reshape(x: Array, op: ir.Reshape) -> Array:
+    return x.reshape(len(x), *op.output_shape([x.shape[1:]]))
+
+
+# What each operator without a weight gives, from itself and what it reads.
+_FUNCTIONS: dict[type[Op], Callable[..., Any]] = {
+    ir.MaxPool2d: lambda op, x: max_pool2d(x, op),
+    ir.AvgPool2d: lambda op, x: avg_pool2d(x, op),
+    ir.AdaptiveAvgPool2d: lambda op, x: adaptive_pool2d(x, op, average=True),
+    ir.AdaptiveMaxPool2d: lambda op, x: adaptive_pool2d(x, op, average=False),
+    ir.GlobalAvgPool: lambda op, x: x.mean(axis=(2, 3), keepdims=True),
+    ir.Resize: lambda op, x: resize(x, op),
+    ir.Relu: lambda op, x: np.maximum(x, 0.0),
+    ir.Relu6: lambda op, x: np.clip(x, 0.0, 6.0),
+    ir.HardSigmoid: lambda op, x: np.clip(x + 3.0, 0.0, 6.0) / 6.0,
+    ir.HardSwish: lambda op, x: x * np.clip(x + 3.0, 0.0, 6.0) / 6.0,
+    ir.Sigmoid: lambda op, x: sigmoid(x),
+    ir.Silu: lambda op, x: x * sigmoid(x),
+    ir.LeakyRelu: lambda op, x: np.where(x < 0.0, x * op.slope, x),
+    ir.Clip: lambda op, x: np.minimum(np.maximum(x, op.least), op.most),
+    ir.Gelu: lambda op, x: gelu(x),
+    ir.GeluTanh: lambda op, x: gelu_tanh(x),
+    ir.Add: lambda op, *xs: np.add(*align(list(xs))),
+    ir.Sub: lambda op, *xs: np.subtract(*align(list(xs))),
+    ir.Mul: lambda op, *xs: np.multiply(*align(list(xs))),
+    ir.Div: lambda op, *xs: np.divide(*align(list(xs))),
+    ir.MatMul: lambda op, a, b: matmul(a, b),
+    ir.Softmax: lambda op, x: softmax(x, op.axis + 1),
+    ir.Reduce: lambda op, x: _reduce(x, op),
+    ir.Flatten: lambda op, x: x.reshape(len(x), math.prod(x.shape[1:])),
+    ir.Reshape: lambda op, x: _reshape(x, op),
+    ir.Transpose: lambda op, x: x.transpose(0, *(axis + 1 for axis in op.axes)),
+    ir.Concat: lambda op, *xs: np.concatenate(xs, axis=op.axis + 1),
+    ir.Slice: lambda op, x: slice_axis(x, op),
+    ir.Pad: lambda op, x: pad(x, op),
+}
+
+
+def run(graph: Graph, x: ArrayLike | Mapping[str, ArrayLike]) -> list[Array]:
     """Evaluates a graph in float64.
 
     The weights are the float32 values that the runtime uses (decoded, then multiplied by the scale,
@@ -43,22 +97,30 @@ def run(graph: Graph, x: ArrayLike) -> list[Array]:
 
     Args:
         graph: The network.
-        x: Input, shape ``(N, *graph.input_shape)``, any real dtype.
+        x: Input, shape ``(N, *graph.input_shape)``, any real dtype; a mapping by name where the
+            network takes several.
 
     Returns:
         One float64 array per entry of ``graph.outputs``, each ``(N, ...)``.
 
     Raises:
-        InputError: ``x`` has the wrong shape.
+        InputError: An input has the wrong shape.
         GraphError: The graph contradicts itself.
     """
-    value = np.asarray(x, dtype=np.float64)
-    if value.shape[1:] != tuple(graph.input_shape) or value.ndim != len(graph.input_shape) + 1:
-        raise InputError(f"input has shape {value.shape}, expected (N, *{graph.input_shape})")
+    given = x if isinstance(x, Mapping) else {graph.input_name: x}
+    values: dict[str, Array] = {}
+    for name, shape in graph.inputs.items():
+        value = values[name] = np.asarray(given[name], dtype=np.float64)
+        if value.shape[1:] != shape or value.ndim != len(shape) + 1:
+            raise InputError(f"input {name!r} has shape {value.shape}, expected (N, *{shape})")
+    count = len(values[graph.input_name])
     last_use = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
-    values: dict[str, Array] = {graph.input_name: value}
     for i, node in enumerate(graph.nodes):
-        values[node.name] = run_node(graph, node, [values[name] for name in node.inputs])
+        if isinstance(node.op, ir.Constant) and isinstance(node.weight, ir.DenseWeight):
+            constant = node.weight.values.astype(np.float64)
+            values[node.name] = np.broadcast_to(constant, (count, *constant.shape))
+        else:
+            values[node.name] = run_node(graph, node, [values[name] for name in node.inputs])
         for name in set(node.inputs):
             if last_use[name] == i and name not in graph.outputs:
                 del values[name]
@@ -67,121 +129,23 @@ def run(graph: Graph, x: ArrayLike) -> list[Array]:
 
 def run_node(graph: Graph, node: Node, inputs: list[Array]) -> Array:
     """Evaluates one node on float64 inputs ``(N, ...)``."""
-    op, x = node.op, inputs[0]
-    match op:
-        case Conv2d() | Linear():
-            weight = dense_weight(graph, node).astype(np.float64)
-            bias = np.zeros(weight.shape[0]) if node.bias is None else node.bias.astype(np.float64)
-            return conv2d(x, weight, bias, op) if isinstance(op, Conv2d) else x @ weight.T + bias
-        case MaxPool2d():
-            return max_pool2d(x, op)
-        case AvgPool2d():
-            return avg_pool2d(x, op)
-        case GlobalAvgPool():
-            return np.asarray(x.mean(axis=(2, 3), keepdims=True))
-        case Flatten():
-            return x.reshape(x.shape[0], -1)
-        case Relu():
-            return np.maximum(x, 0.0)
-        case Relu6():
-            return np.clip(x, 0.0, 6.0)
-        case HardSigmoid():
-            return np.clip(x + 3.0, 0.0, 6.0) / 6.0
-        case HardSwish():
-            return x * np.clip(x + 3.0, 0.0, 6.0) / 6.0
-        case Sigmoid():
-            return sigmoid(x)
-        case Silu():
-            return x * sigmoid(x)
-        case Add():
-            return x + inputs[1]
-        case Softmax():
-            return softmax(x)
-    raise GraphError(f"node {node.name!r}: there is no reference of {type(op).__name__}")
-
-
-def conv2d(x: Array, weight: Array, bias: Array, op: Conv2d) -> Array:
-    """Convolution as a sum over kernel taps of matrix products with shifted images.
-
-    Args:
-        x: Shape ``(N, C, H, W)``.
-        weight: Shape ``(F, C/groups, Kh, Kw)``.
-        bias: Shape ``(F,)``.
-        op: Stride, padding, dilation and groups.
-
-    Returns:
-        Shape ``(N, F, Ho, Wo)``.
-    """
-    n, channels, height, width = x.shape
-    (kh, kw), (sh, sw), (ph, pw), (dh, dw) = op.kernel, op.stride, op.padding, op.dilation
-    ho, wo = conv_output(height, kh, sh, ph, dh), conv_output(width, kw, sw, pw, dw)
-    groups, filters = op.groups, weight.shape[0]
-    padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
-    by_group = weight.reshape(groups, filters // groups, channels // groups, kh, kw)
-    out = np.zeros((n, groups, filters // groups, ho * wo))
-    for i in range(kh):
-        for j in range(kw):
-            top, left = i * dh, j * dw
-            rows = slice(top, top + (ho - 1) * sh + 1, sh)
-            columns = slice(left, left + (wo - 1) * sw + 1, sw)
-            image = padded[:, :, rows, columns].reshape(n, groups, channels // groups, ho * wo)
-            out += by_group[..., i, j] @ image
-    return out.reshape(n, filters, ho, wo) + bias[:, None, None]
-
-
-def _pool_windows(x: Array, op: MaxPool2d | AvgPool2d, fill: float) -> tuple[list[Array], Pair]:
-    """The image under each tap of the window, ``(N, C, Ho, Wo)`` each, and ``(Ho, Wo)``."""
-    (kh, kw), (sh, sw), (ph, pw) = op.kernel, op.stride, op.padding
-    height, width = x.shape[2:]
-    ho = pool_output(height, kh, sh, ph, op.ceil_mode)
-    wo = pool_output(width, kw, sw, pw, op.ceil_mode)
-    bottom = max(0, (ho - 1) * sh + kh - ph - height)
-    right = max(0, (wo - 1) * sw + kw - pw - width)
-    padded = np.pad(x, ((0, 0), (0, 0), (ph, bottom), (pw, right)), constant_values=fill)
-    taps = [
-        padded[:, :, i : i + (ho - 1) * sh + 1 : sh, j : j + (wo - 1) * sw + 1 : sw]
-        for i in range(kh)
-        for j in range(kw)
-    ]
-    return taps, (ho, wo)
-
-
-def max_pool2d(x: Array, op: MaxPool2d) -> Array:
-    """Maximum over windows of ``(N, C, H, W)``."""
-    taps, _ = _pool_windows(x, op, -np.inf)
-    out = taps[0].copy()
-    for tap in taps[1:]:
-        np.maximum(out, tap, out=out)
-    return out
-
-
-def avg_pool2d(x: Array, op: AvgPool2d) -> Array:
-    """Mean over windows of ``(N, C, H, W)``.
-
-    The divisor counts the window's pixels inside the image, and inside its padding too when
-    ``count_include_pad``; what a window of ``ceil_mode`` covers past the padding never counts.
-    """
-    taps, out = _pool_windows(x, op, 0.0)
-    counts = []
-    for axis in (0, 1):
-        size, padding = x.shape[2 + axis], op.padding[axis]
-        start = np.arange(out[axis]) * op.stride[axis] - padding
-        edge = padding if op.count_include_pad else 0
-        end = np.minimum(start + op.kernel[axis], size + edge)
-        counts.append(end - np.maximum(start, -edge))
-    return np.asarray(sum(taps) / np.outer(counts[0], counts[1]))
-
-
-def sigmoid(x: Array) -> Array:
-    """``1 / (1 + exp(-x))``, of any value without overflow."""
-    small = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1.0, small) / (1.0 + small)
-
-
-def softmax(x: Array) -> Array:
-    """Softmax over the channels of ``(N, C)``."""
-    shifted = np.exp(x - x.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+    op = node.op
+    if isinstance(op, ir.ChannelAffine) and node.scale is not None and node.bias is not None:
+        x = inputs[0]
+        shape = (-1, *[1] * (x.ndim - 2))
+        scale, bias = node.scale.astype(np.float64), node.bias.astype(np.float64)
+        return x * scale.reshape(shape) + bias.reshape(shape)
+    if isinstance(op, ir.Weighted):
+        weight = dense_weight(graph, node).astype(np.float64)
+        bias = np.zeros(weight.shape[0]) if node.bias is None else node.bias.astype(np.float64)
+        if isinstance(op, ir.Conv2d):
+            return conv2d(inputs[0], weight, bias, op)
+        if isinstance(op, ir.ConvTranspose2d):
+            return conv_transpose2d(inputs[0], weight, bias, op)
+        return inputs[0] @ weight.T + bias
+    if type(op) not in _FUNCTIONS:
+        raise GraphError(f"node {node.name!r}: there is no reference of {type(op).__name__}")
+    return np.asarray(_FUNCTIONS[type(op)](op, *inputs))
 
 
 __all__ = ["avg_pool2d", "conv2d", "max_pool2d", "run", "run_node", "sigmoid", "softmax"]

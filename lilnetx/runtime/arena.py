@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from lilnetx.graph.ir import Conv2d, Shape
@@ -12,14 +13,14 @@ _TAIL = 64  # floats after the last plane that vectors may run over
 
 
 def lifetimes(
-    steps: Sequence[FusedNode], input_name: str, outputs: Sequence[str]
+    steps: Sequence[FusedNode], inputs: Sequence[str], outputs: Sequence[str]
 ) -> dict[str, tuple[int, int]]:
     """First and last step, both inclusive, at which each value must be in memory.
 
-    The input lives from step -1; outputs live to the end.
+    Inputs live from step -1; outputs live to the end.
     """
-    first = {input_name: -1}
-    last = {input_name: -1}
+    first = dict.fromkeys(inputs, -1)
+    last = dict.fromkeys(inputs, -1)
     for i, step in enumerate(steps):
         for name in (*step.inputs, *([step.residual] if step.residual else [])):
             last[name] = i
@@ -33,19 +34,20 @@ def place(
     steps: Sequence[FusedNode],
     shapes: Mapping[str, Shape],
     layouts: Mapping[tuple[int, int], PlaneLayout],
-    input_name: str,
+    inputs: Sequence[str],
     outputs: Sequence[str],
 ) -> tuple[dict[str, Image], int]:
     """Places every value in one arena.
 
     Values of one height and width share one region, plane by plane, so that zeros stay where zeros
-    are needed; vectors have memory of their own, so that what pads them stays zero. A sum takes the
+    are needed; vectors have memory of their own, so that what pads them stays zero; values of other
+    ranks lie densely in a region of their own. A sum takes the
     place of the residual that is read for the last time: its lines are then in the cache already.
 
     Returns:
         Where each value lies, and the arena's size in floats, guards at both ends included.
     """
-    lives = lifetimes(steps, input_name, outputs)
+    lives = lifetimes(steps, inputs, outputs)
     in_place = _in_place(steps, shapes, lives)
     for name, host in in_place.items():
         lives[host] = (lives[host][0], max(lives[host][1], lives[name][1]))
@@ -54,7 +56,9 @@ def place(
     images: dict[str, Image] = {}
     for (height, width), layout in layouts.items():
         members = {
-            n: shapes[n][0] for n in lives if shapes[n][1:] == (height, width) and n not in in_place
+            n: shapes[n][0]
+            for n in lives
+            if len(shapes[n]) == 3 and shapes[n][1:] == (height, width) and n not in in_place
         }
         if not members:
             continue
@@ -73,11 +77,22 @@ def place(
         end += planes * layout.channel_stride + layout.lead + _TAIL
     for name in lives:
         if len(shapes[name]) == 1:
-            padded = round_up(shapes[name][0], 16)
-            images[name] = Image(end, 1, 1, shapes[name][0], padded, padded)
-            end += padded
+            images[name] = _dense(end, shapes[name])
+            end += images[name].channel_stride
+    others = {n: _dense(0, shapes[n]) for n in lives if len(shapes[n]) not in (1, 3)}
+    blocks = {name: image.channel_stride // 16 for name, image in others.items()}
+    first_block = _first_fit(blocks, lives)
+    images.update({n: _dense(end + 16 * first_block[n], shapes[n]) for n in others})
+    end += 16 * max((first_block[n] + blocks[n] for n in others), default=0)
     images.update({name: images[host] for name, host in in_place.items()})
     return images, end + guard
+
+
+def _dense(offset: int, shape: Shape) -> Image:
+    """A value that is no image: all elements in one row."""
+    size = math.prod(shape)
+    padded = round_up(size, 16)
+    return Image(offset, 1, 1, size, padded, padded)
 
 
 def _in_place(

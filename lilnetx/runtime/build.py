@@ -9,24 +9,12 @@ from numpy.typing import NDArray
 
 from lilnetx import _core
 from lilnetx.errors import UnsupportedOperatorError
-from lilnetx.graph.ir import (
-    Add,
-    AvgPool2d,
-    Conv2d,
-    Flatten,
-    GlobalAvgPool,
-    HardSigmoid,
-    HardSwish,
-    Linear,
-    MaxPool2d,
-    Node,
-    Relu,
-    Relu6,
-    Sigmoid,
-    Silu,
-    Softmax,
-)
-from lilnetx.runtime.plan import Plan, PlanStep
+from lilnetx.graph.ir import Add, AvgPool2d, Conv2d, GlobalAvgPool, Linear, Node, Pool2d
+from lilnetx.runtime.fuse import ACTIVATIONS, takes_activation
+from lilnetx.runtime.plan import Plan, PlanStep, is_plain_pool
+from lilnetx.runtime.value_steps import VALUE_STEPS, Operands
+
+_NO_PARAMETERS = np.zeros(2, np.float32)
 
 
 def build_network(
@@ -87,7 +75,7 @@ def add_step(
                 weight=weights.pop(node.name),
                 scale=node.scale,
             )
-        case Linear() as op:
+        case Linear() as op if len(plan.shapes[step.output]) == 1:
             network.add_linear(
                 input=images[0],
                 output=output,
@@ -95,9 +83,9 @@ def add_step(
                 scale=node.scale,
                 bias=_bias(node, op.out_features),
                 activation=step.activation,
-                dense=step.dense,
+                dense=bool(step.dense),
             )
-        case MaxPool2d() | AvgPool2d() as op:
+        case Pool2d() as op if is_plain_pool(op):
             network.add_pool(
                 input=images[0],
                 output=output,
@@ -107,14 +95,21 @@ def add_step(
             )
         case GlobalAvgPool():
             network.add_global_average(images[0], output)
-        case Flatten():
-            network.add_flatten(images[0], output)
-        case Add():
-            network.add_elementwise(images[0], images[1], output, step.activation)
-        case Relu() | Relu6() | HardSwish() | Silu() | HardSigmoid() | Sigmoid():
-            network.add_elementwise(images[0], None, output, step.activation)
-        case Softmax():
-            network.add_softmax(images[0], output)
+        case Add() if takes_activation(node, plan.shapes):
+            network.add_elementwise(images[0], images[1], output, step.activation, _NO_PARAMETERS)
+        case op if type(op) in ACTIVATIONS:
+            network.add_elementwise(images[0], None, output, step.activation, _NO_PARAMETERS)
+        case op if type(op) in VALUE_STEPS:
+            operands = Operands(
+                node,
+                tuple(plan.images[name] for name in step.inputs),
+                plan.images[step.output],
+                tuple(plan.shapes[name] for name in step.inputs),
+                plan.shapes[step.output],
+                weights,
+                step.activation,
+            )
+            VALUE_STEPS[type(op)].add(network, op, operands)
         case _:
             raise UnsupportedOperatorError(
                 f"node {node.name!r}: the runtime has no kernel for {type(node.op).__name__}"

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lilnetx.graph.ir import (
     Add,
+    ChannelAffine,
     Conv2d,
+    Gelu,
+    GeluTanh,
     Graph,
     HardSigmoid,
     HardSwish,
@@ -16,10 +20,12 @@ from lilnetx.graph.ir import (
     Op,
     Relu,
     Relu6,
+    Shape,
     Sigmoid,
     Silu,
 )
 from lilnetx.graph.live import live_nodes
+from lilnetx.graph.shapes import infer_shapes
 
 # Names of the activations in the extension and in the names of kernels.
 ACTIVATIONS: dict[type[Op], str] = {
@@ -29,6 +35,8 @@ ACTIVATIONS: dict[type[Op], str] = {
     Silu: "silu",
     HardSigmoid: "hardsigmoid",
     Sigmoid: "sigmoid",
+    Gelu: "gelu",
+    GeluTanh: "gelutanh",
 }
 
 
@@ -56,10 +64,11 @@ class FusedNode:
 def fuse(graph: Graph) -> list[FusedNode]:
     """Fuses a graph, and leaves out nodes that no output depends on.
 
-    A convolution takes the addition that alone reads it, when the other operand is computed in an
-    earlier step, and then the activation that alone reads the sum; linear layers and additions take
-    an activation.
+    A convolution takes the addition that alone reads it, when the other operand has the same shape
+    and is computed in an earlier step, and then the activation that alone reads the sum; linear
+    layers on vectors, additions of one shape and scales with shifts take an activation.
     """
+    shapes = infer_shapes(graph)
     nodes = live_nodes(graph)
     readers: dict[str, list[Node]] = {}
     uses: Counter[str] = Counter(graph.outputs)
@@ -67,13 +76,13 @@ def fuse(graph: Graph) -> list[FusedNode]:
         for name in node.inputs:
             uses[name] += 1
             readers.setdefault(name, []).append(node)
-    ready = {graph.input_name}
+    ready = set(graph.inputs)
     done: set[str] = set()
     steps = []
     for node in nodes:
         if node.name in done:
             continue
-        step = _extend(node, readers, uses, ready)
+        step = _extend(node, readers, uses, ready, shapes)
         done.update(step.absorbed)
         ready.add(step.output)
         steps.append(step)
@@ -81,7 +90,11 @@ def fuse(graph: Graph) -> list[FusedNode]:
 
 
 def _extend(
-    node: Node, readers: dict[str, list[Node]], uses: Counter[str], ready: set[str]
+    node: Node,
+    readers: dict[str, list[Node]],
+    uses: Counter[str],
+    ready: set[str],
+    shapes: Mapping[str, Shape],
 ) -> FusedNode:
     output, residual = node.name, None
     activation = ACTIVATIONS.get(type(node.op), "none")
@@ -95,11 +108,20 @@ def _extend(
     add = only_reader()
     if isinstance(node.op, Conv2d) and add and isinstance(add.op, Add):
         other = add.inputs[1] if add.inputs[0] == output else add.inputs[0]
-        if other in ready:
+        if other in ready and shapes[other] == shapes[output]:
             residual, output = other, add.name
             absorbed.append(add.name)
     after = only_reader()
-    if isinstance(node.op, Conv2d | Linear | Add) and after and type(after.op) in ACTIVATIONS:
+    if takes_activation(node, shapes) and after and type(after.op) in ACTIVATIONS:
         activation, output = ACTIVATIONS[type(after.op)], after.name
         absorbed.append(after.name)
     return FusedNode(node, node.inputs, residual, activation, output, tuple(absorbed))
+
+
+def takes_activation(node: Node, shapes: Mapping[str, Shape]) -> bool:
+    """Whether the kernel of an operation can end with an activation."""
+    if isinstance(node.op, Linear):
+        return len(shapes[node.name]) == 1
+    if isinstance(node.op, Add):
+        return all(shapes[name] == shapes[node.name] for name in node.inputs)
+    return isinstance(node.op, Conv2d | ChannelAffine)

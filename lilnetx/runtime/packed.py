@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lilnetx import _core
 from lilnetx.errors import GraphError
-from lilnetx.graph.ir import Conv2d, Graph, LatentWeight, Linear, Node
+from lilnetx.graph.ir import Graph, LatentWeight, Node, Weighted
 from lilnetx.graph.slices import SliceShape, dense_slice_length, slice_shape
 from lilnetx.graph.weights import weight_shape
 
@@ -47,7 +47,7 @@ def pack_weight(graph: Graph, node: Node) -> _core.PackedWeight:
             latents are beyond int16.
     """
     op = node.op
-    if not isinstance(op, Conv2d | Linear) or node.weight is None:
+    if not isinstance(op, Weighted) or node.weight is None:
         raise GraphError(f"node {node.name!r} has no weight")
     if isinstance(node.weight, LatentWeight):
         latents = node.weight.latents
@@ -66,8 +66,10 @@ def pack_weight(graph: Graph, node: Node) -> _core.PackedWeight:
 
 
 def pack_graph(graph: Graph) -> dict[str, _core.PackedWeight]:
-    """The packed weights of all nodes that have one, by name; see :func:`pack_weight`."""
-    return {node.name: pack_weight(graph, node) for node in graph.nodes if node.weight is not None}
+    """The packed weights of convolutions and linear layers, by name; see :func:`pack_weight`."""
+    return {
+        node.name: pack_weight(graph, node) for node in graph.nodes if isinstance(node.op, Weighted)
+    }
 
 
 def unpack_slices(weight: _core.PackedWeight, scale: NDArray[np.float32] | None) -> PackedSlices:

@@ -12,28 +12,22 @@ from lilnetx.graph.ir import (
     Add,
     AvgPool2d,
     Conv2d,
-    Flatten,
     GlobalAvgPool,
     Graph,
-    HardSigmoid,
-    HardSwish,
     Linear,
     MaxPool2d,
     Node,
-    Relu,
-    Relu6,
+    Pool2d,
     Shape,
-    Sigmoid,
-    Silu,
-    Softmax,
 )
 from lilnetx.graph.shapes import infer_shapes
 from lilnetx.runtime.arena import place
-from lilnetx.runtime.fuse import FusedNode, fuse
+from lilnetx.runtime.fuse import ACTIVATIONS, FusedNode, fuse, takes_activation
 from lilnetx.runtime.layout import Image, PlaneLayout, plane_layouts
 from lilnetx.runtime.packed import computed_density, pack_graph
 from lilnetx.runtime.problem import Choice, Problem
 from lilnetx.runtime.registry import choose_kernel
+from lilnetx.runtime.value_steps import VALUE_STEPS
 
 # Share of weights below which gathering their inputs beats streaming all of them, zeros too.
 _SPARSE_LINEAR = 0.3
@@ -56,7 +50,7 @@ class PlanStep:
         residual: Value added to the result, or None.
         activation: Name of the function applied to the result, or ``"none"``.
         choice: Kernel and tile of a convolution.
-        dense: Whether a linear layer multiplies zeros too.
+        dense: Whether a linear layer on vectors multiplies zeros too; None for other steps.
         fused: What is fused into the kernel's end, as its name says it.
         problem: What the choice of a convolution's kernel depended on.
     """
@@ -73,7 +67,7 @@ class PlanStep:
     residual: str | None = None
     activation: str = "none"
     choice: Choice | None = None
-    dense: bool = False
+    dense: bool | None = None
     fused: str = ""
     problem: Problem | None = field(default=None, repr=False)
 
@@ -86,6 +80,7 @@ class Plan:
         isa: Instruction set of the kernels.
         steps: In order.
         images: Place of every value in the arena.
+        shapes: Shape of every value, without the batch.
         arena_floats: Size of the arena of one image, in floats.
         removal: What was removed from the network before it was planned, or None.
     """
@@ -93,6 +88,7 @@ class Plan:
     isa: str
     steps: tuple[PlanStep, ...]
     images: Mapping[str, Image]
+    shapes: Mapping[str, Shape]
     arena_floats: int
     removal: Removal | None = None
 
@@ -142,20 +138,21 @@ def make_plan(
     shapes = infer_shapes(graph)
     fused = fuse(graph)
     layouts = plane_layouts(fused, shapes)
-    images, arena_floats = place(fused, shapes, layouts, graph.input_name, graph.outputs)
+    images, arena_floats = place(fused, shapes, layouts, [*graph.inputs], graph.outputs)
     if weights is None:
         weights = pack_graph(graph)
     steps = [
         PlanStep(
-            graph.input_name,
+            name,
             "Input",
             f"lnx_f32_input__{isa}",
-            _shape_text(graph.input_shape),
+            _shape_text(shape),
             None,
             "copies the input into rows with gaps",
             (),
-            graph.input_name,
+            name,
         )
+        for name, shape in graph.inputs.items()
     ]
     steps += [_plan_step(step, shapes, layouts, weights, isa) for step in fused]
     for name in graph.outputs:
@@ -171,7 +168,7 @@ def make_plan(
                 name,
             )
         )
-    return Plan(isa, tuple(steps), images, arena_floats, removal)
+    return Plan(isa, tuple(steps), images, shapes, arena_floats, removal)
 
 
 def _plan_step(
@@ -187,7 +184,7 @@ def _plan_step(
     density: float | None = None
     choice: Choice | None = None
     problem: Problem | None = None
-    dense = False
+    dense: bool | None = None
     match op:
         case Conv2d():
             density = computed_density(weights[step.node.name], step.node.scale)
@@ -200,24 +197,25 @@ def _plan_step(
             )
             choice = choose_kernel(problem)
             stem, reason = _conv_stem(choice, fused), _conv_reason(choice)
-        case Linear():
+        case Linear() if len(shapes[step.output]) == 1:
             density = computed_density(weights[step.node.name], step.node.scale)
             dense = density > _SPARSE_LINEAR
             stem, reason = _linear_stem(dense, fused), _linear_reason(dense, density)
-        case MaxPool2d() | AvgPool2d():
+        case Pool2d() if is_plain_pool(op):
             kind = "maxpool" if isinstance(op, MaxPool2d) else "avgpool"
             stem = f"{kind}{op.kernel[0]}x{op.kernel[1]}s{op.stride[0]}"
             reason = "columns first, then along the row"
         case GlobalAvgPool():
             stem, reason = "globalavgpool", "sums whole planes, gaps are zero"
-        case Flatten():
-            stem, reason = "flatten", "copies planes into a vector"
-        case Add():
+        case Add() if takes_activation(step.node, shapes):
             stem, reason = f"add{fused}", "no convolution can take this addition"
-        case Relu() | Relu6() | HardSwish() | Silu() | HardSigmoid() | Sigmoid():
+        case _ if type(op) in ACTIVATIONS:
             stem, reason = step.activation, "no operation can take this activation"
-        case Softmax():
-            stem, reason = "softmax", "on a vector"
+        case _ if type(op) in VALUE_STEPS:
+            row = VALUE_STEPS[type(op)]
+            stem, reason = row.stem(op) + fused, row.reason
+            if step.node.name in weights:
+                density = computed_density(weights[step.node.name], step.node.scale)
         case _:
             raise UnsupportedOperatorError(
                 f"node {step.node.name!r}: the runtime has no kernel for {type(op).__name__}"
@@ -226,7 +224,7 @@ def _plan_step(
         step.node.name,
         type(op).__name__,
         f"lnx_f32_{stem}__{isa}",
-        f"{_shape_text(shapes[step.inputs[0]])} -> {_shape_text(shapes[step.output])}",
+        " -> ".join(_shape_text(shapes[name]) for name in (*step.inputs[:1], step.output)),
         density,
         reason,
         (*step.inputs, *([step.residual] if step.residual else [])),
@@ -239,6 +237,11 @@ def _plan_step(
         fused,
         problem,
     )
+
+
+def is_plain_pool(op: Pool2d) -> bool:
+    """Whether the kernel for pooling with equal padding at opposite sides can do it."""
+    return isinstance(op, MaxPool2d | AvgPool2d) and op.plain
 
 
 def with_choice(step: PlanStep, choice: Choice) -> PlanStep:
@@ -277,4 +280,4 @@ def _linear_reason(dense: bool, density: float) -> str:
 
 
 def _shape_text(shape: Shape) -> str:
-    return "x".join(str(n) for n in shape)
+    return "x".join(str(n) for n in shape) or "scalar"

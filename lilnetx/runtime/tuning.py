@@ -47,7 +47,8 @@ def refine_plan(
     steps = []
     fresh: dict[str, Finding] = {}
     for step in plan.steps:
-        if step.density is None or step.density == 0 or (not measure and not cache):
+        tunable = step.density and (step.problem is not None or step.dense is not None)
+        if not tunable or (not measure and not cache):
             steps.append(step)
             continue
         key = layer_key(step, plan.isa, threads)
@@ -121,7 +122,7 @@ def _measure(
             continue  # No kernel has this tile.
         names.append(variant_name(variant))
     x = np.zeros((1, *source[1:4]), np.float32)
-    ms = network.profile(x, _REPEATS + 1)[1:, 1:].min(axis=0) * 1e3
+    ms = network.profile([x], _REPEATS + 1)[1:, 1:].min(axis=0) * 1e3
     best = int(ms.argmin())
     if ms[best] > (1 - _CLEARLY) * ms[0]:
         best = 0

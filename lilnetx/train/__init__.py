@@ -7,7 +7,9 @@ try:
 except ImportError as error:
     raise MissingExtraError("torch", "train", "training") from error
 
-from lilnetx.train.compress import CompressionHandle, Objective, compress
+from lilnetx.train.compress import compress
+from lilnetx.train.handle import CompressionHandle
+from lilnetx.train.objective import Objective
 from lilnetx.train.report import CompressionReport, LayerCount
 
 __all__ = ["CompressionHandle", "CompressionReport", "LayerCount", "Objective", "compress"]

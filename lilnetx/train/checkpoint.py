@@ -24,6 +24,7 @@ def save_checkpoint(
     epoch: int,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
+    steering: dict[str, Any] | None = None,
 ) -> None:
     """Write the state after ``epoch`` epochs, atomically."""
     state = {
@@ -33,6 +34,7 @@ def save_checkpoint(
         "epoch": epoch,
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
+        "steering": steering,
     }
     with atomic_write(path) as file:
         torch.save(state, file)

@@ -25,14 +25,26 @@ class TrainConfig:
         rate: Weight of the self-information (see :class:`~lilnetx.train.compress.Objective`).
         slices: Weight of the slice norms.
         slice_norm: 1, 2 or inf.
+        concave: Whether slices cost the logarithm of one plus their norm.
         l2: Weight of squared latents.
         cost_weighted: Whether slice norms are weighted by output area.
+        sampled_noise: Whether the rate is taken at one random point of the rounding's interval.
+        latent_width: Root mean square of the latents at the start.
+        start: Folder or checkpoint of a run of the same network to start from, best a dense one.
+        distill: Share of the loss that is learnt from the answers of the network started from.
+        temperature: Of those answers.
+        fix_zeros: Share of the run after which zero slices stay zero; 1 for never.
+        target_bytes: Size of the packed file to land at or just below, by steering the rate; 0 for
+            none.
+        target_macs: Multiply-accumulates of one image to land at or just below, by steering the
+            weight of the slice norms; 0 for none.
         penalty_ramp: Share of the run over which the penalty rises to its full weight.
         slice_1x1: Input channels in a slice of 1x1 and linear layers.
         weight_decay: Of biases, batch norm and, in a dense run, weights.
         crop_padding: Pixels of padding for random crops; 0 for none.
         flip: Whether images are mirrored at random.
         validation: Training images held out for choices.
+        train_images: Use only so many of the others, for quick tries; 0 for all.
         precision: ``fp32``, or ``bf16`` for convolutions in bfloat16 (autocast), which is faster
             on processors that have it; latents, batch norm and the final figures stay float32.
         dense: Train the network without compression, as a baseline.
@@ -49,14 +61,24 @@ class TrainConfig:
     rate: float = 0.7
     slices: float = 0.5
     slice_norm: float = 2.0
+    concave: bool = False
     l2: float = 0.0
     cost_weighted: bool = True
+    sampled_noise: bool = False
+    latent_width: float = 3.0
+    start: str = ""
+    distill: float = 0.0
+    temperature: float = 3.0
+    fix_zeros: float = 1.0
+    target_bytes: int = 0
+    target_macs: int = 0
     penalty_ramp: float = 0.3
     slice_1x1: int = 1
     weight_decay: float = 0.0
     crop_padding: int = 2
     flip: bool = True
     validation: int = 5000
+    train_images: int = 0
     precision: str = "fp32"
     dense: bool = False
     seed: int = 0
@@ -66,12 +88,35 @@ class TrainConfig:
         for name, least in (("epochs", 1), ("batch_size", 1), ("width", 1)):
             if getattr(self, name) < least:
                 raise UsageError(f"{name} must be at least {least}, not {getattr(self, name)}")
-        for name in ("rate", "slices", "l2", "weight_decay", "crop_padding", "seed"):
+        for name in (
+            "rate",
+            "slices",
+            "l2",
+            "weight_decay",
+            "crop_padding",
+            "seed",
+            "target_bytes",
+            "target_macs",
+            "train_images",
+            "target_bytes",
+            "target_macs",
+        ):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise UsageError(f"{name} must be a number of at least 0, not {value}")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise UsageError(f"learning_rate must be above 0, not {self.learning_rate}")
+        for name in ("learning_rate", "latent_width", "temperature"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
+                raise UsageError(f"{name} must be above 0, not {getattr(self, name)}")
+        for name in ("distill", "fix_zeros"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} must be in [0, 1], not {getattr(self, name)}")
+        if self.distill and not self.start:
+            raise UsageError("distill needs the network to learn from: give start")
+        for target, field in (("target_bytes", "rate"), ("target_macs", "slices")):
+            if getattr(self, target) and (self.dense or not getattr(self, field)):
+                raise UsageError(f"{target} is reached by steering {field}, which must be above 0")
+        if self.start and self.dense:
+            raise UsageError("start is for compressed runs: a dense run starts fresh")
         for name in ("warmup", "penalty_ramp"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} must be in [0, 1), not {getattr(self, name)}")
@@ -86,5 +131,8 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> TrainConfig:
-        """The inverse of :meth:`as_json`; TypeError for unknown keys."""
+        """The inverse of :meth:`as_json`; TypeError for unknown keys.
+
+        Settings that are younger than a checkpoint have their defaults there.
+        """
         return cls(**{**row, "slice_norm": float(row["slice_norm"])})

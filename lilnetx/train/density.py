@@ -27,12 +27,7 @@ class FactorisedDensity(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits of the cumulative distribution at x, shape ``(rows, channels)``."""
-        gain = functional.softplus(self.h)
-        curl = torch.tanh(self.a)
-        for k in range(_STAGES):
-            x = torch.addcmul(self.b[k], gain[k], x)
-            x = torch.addcmul(x, curl[k], torch.tanh(x))
-        return torch.addcmul(self.b[_STAGES], gain[_STAGES], x)
+        return density_logits(x, self.h, self.b, self.a)
 
     def bits(self, y: Tensor) -> Tensor:
         """Self-information of ``y``: ``-log2(F(y + 1/2) - F(y - 1/2))``.
@@ -43,9 +38,22 @@ class FactorisedDensity(nn.Module):
         Returns:
             Bits, same shape.
         """
-        upper, lower = self.logits(y + 0.5), self.logits(y - 0.5)
-        # Both sigmoids are evaluated in the tail where they are small, or their difference would
-        # be lost to rounding.
-        sign = -torch.sign((upper + lower).detach())
-        mass = (torch.sigmoid(sign * upper) - torch.sigmoid(sign * lower)).abs()
-        return -torch.log2(mass.clamp_min(_FLOOR))
+        return bits_between(self.logits(y - 0.5), self.logits(y + 0.5))
+
+
+def bits_between(lower: Tensor, upper: Tensor) -> Tensor:
+    """``-log2`` of the probability between two points, given by their logits."""
+    # Both sigmoids are evaluated in the tail where they are small, or their difference would be
+    # lost to rounding.
+    sign = -torch.sign((upper + lower).detach())
+    mass = (torch.sigmoid(sign * upper) - torch.sigmoid(sign * lower)).abs()
+    return -torch.log2(mass.clamp_min(_FLOOR))
+
+
+def density_logits(x: Tensor, h: Tensor, b: Tensor, a: Tensor) -> Tensor:
+    """:meth:`FactorisedDensity.logits` of given parameters; ``x`` may be ``(rows, 1)`` for all."""
+    gain, curl = functional.softplus(h), torch.tanh(a)
+    for k in range(_STAGES):
+        x = torch.addcmul(b[k], gain[k], x)
+        x = torch.addcmul(x, curl[k], torch.tanh(x))
+    return torch.addcmul(b[_STAGES], gain[_STAGES], x)

@@ -28,22 +28,33 @@ _INT16 = 2**15 - 1
 _START_BITS = 12
 
 
-class _RoundStraightThrough(torch.autograd.Function):
-    """Rounds; the gradient passes as if nothing had happened."""
+class _RoundAndDecode(torch.autograd.Function):
+    """``round(latents / unit) @ grid``, roundings with an identity gradient: one node of the graph.
+
+    The grid is the decoder's matrix rounded to multiples of ``2**-exponent`` within int16.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return torch.round(x)
+    def forward(
+        ctx: Any, latents: Tensor, matrix: Tensor, unit: float, exponent: int, exact: bool
+    ) -> Tensor:
+        rounded = torch.round(latents / unit)
+        scaled = matrix * 2.0**exponent
+        # A power of two changes no digit: the values are those of the integer product.
+        grid = torch.round(scaled).clamp_(-_INT16, _INT16) * 2.0**-exponent
+        ctx.unit = unit
+        ctx.save_for_backward(rounded, grid, scaled.abs() <= _INT16)
+        if exact:
+            return (rounded.double() @ grid.double()).to(latents.dtype)
+        return rounded @ grid
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        return grads[0]
-
-
-def round_straight_through(x: Tensor) -> Tensor:
-    """``round(x)`` (ties to even) with an identity gradient."""
-    rounded: Tensor = _RoundStraightThrough.apply(x)  # type: ignore[no-untyped-call]
-    return rounded
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        rounded, grid, inside = ctx.saved_tensors
+        by_latents = grads[0] @ (grid.T / ctx.unit)
+        slices = grads[0].reshape(-1, grid.shape[1])
+        by_matrix = (rounded.reshape(-1, grid.shape[0]).T @ slices) * inside
+        return by_latents, by_matrix, None, None, None
 
 
 class LatentDecoder(nn.Module):
@@ -56,28 +67,31 @@ class LatentDecoder(nn.Module):
         density: One density channel per tap.
     """
 
-    def __init__(self, name: str, length: int, scale: float) -> None:
-        """Starts as ``scale`` times the identity."""
+    def __init__(
+        self, name: str, length: int, scale: float, rotation: Tensor | None = None
+    ) -> None:
+        """Starts as ``scale`` times the identity, or times an orthogonal ``rotation``."""
         super().__init__()
         self.name = name
-        self.matrix = nn.Parameter(torch.eye(length) * scale)
+        self.matrix = nn.Parameter((torch.eye(length) if rotation is None else rotation) * scale)
         self.exponent = _START_BITS - math.ceil(math.log2(scale))
         self.density = FactorisedDensity(length)
 
     def integers(self) -> Tensor:
         """The entries as int32 multiples of ``2**-exponent``, within int16."""
-        return self._on_grid().detach().to(torch.int32)
+        scaled = self.matrix.detach() * 2.0**self.exponent
+        return torch.round(scaled).clamp_(-_INT16, _INT16).to(torch.int32)
 
-    def _on_grid(self) -> Tensor:
-        return round_straight_through(self.matrix * 2.0**self.exponent).clamp(-_INT16, _INT16)
+    def forward(self, latents: Tensor, *, unit: float, exact: bool) -> Tensor:
+        """Rounds latents ``(..., n)``, given times ``unit``, and decodes them.
 
-    def forward(self, rounded: Tensor, *, exact: bool) -> Tensor:
-        """Decodes rounded latents ``(..., n)``; ``exact`` sums in float64, as the file's reader."""
-        grid = self._on_grid()
-        # In float32 the product is exact too while sums stay below 2**24, which is nearly always.
-        kind = torch.float64 if exact else rounded.dtype
-        slices = (rounded.to(kind) @ grid.to(kind)).to(rounded.dtype)
-        return slices * 2.0**-self.exponent
+        ``exact`` sums in float64, as the file's reader does. In float32 the product is exact too
+        while sums stay below ``2**24``, which is nearly always.
+        """
+        decoded: Tensor = _RoundAndDecode.apply(  # type: ignore[no-untyped-call]
+            latents, self.matrix, unit, self.exponent, exact
+        )
+        return decoded
 
     def get_extra_state(self) -> dict[str, Any]:
         """The grid belongs to a checkpoint as much as the matrix does."""
@@ -109,21 +123,37 @@ class LatentParametrization(nn.Module):
         self.weight_shape = weight_shape
         self.length = decoder.matrix.shape[0]
         self.unit = unit
+        # 0 for slices that are fixed to zero, else 1, shape (F, S, 1); None while none is fixed.
+        self.kept: Tensor | None = None
 
     def latents(self, original: Tensor) -> Tensor:
         """The unrounded latents, shape ``(F, S, n)``, in units of the quantisation step."""
-        return original / self.unit
+        phi = original / self.unit
+        return phi if self.kept is None else phi * self.kept
 
     def integers(self, original: Tensor) -> Tensor:
         """The latents as int32, shape ``(F, S, n)``."""
         return torch.round(self.latents(original.detach())).to(torch.int32)
 
+    def fix_zero_slices(self, original: Tensor) -> None:
+        """Keep the slices that are zero now at zero from here on."""
+        zero = (self.integers(original) == 0).all(dim=-1, keepdim=True)
+        self.kept = (~zero).to(original.dtype)
+
     def forward(self, original: Tensor) -> Tensor:
         """The weight that the layer uses, shape ``weight_shape``."""
+        device = original.device.type
+        if not torch.is_autocast_enabled(device):
+            return self._decode(original)
         # Reduced precision would break the exactness of the integer product.
-        with torch.autocast(original.device.type, enabled=False):
-            rounded = round_straight_through(self.latents(original.float()))
-            slices = self.decoder(rounded, exact=not self.training)
+        with torch.autocast(device, enabled=False):
+            return self._decode(original)
+
+    def _decode(self, original: Tensor) -> Tensor:
+        latents = original.float()
+        if self.kept is not None:
+            latents = latents * self.kept
+        slices = self.decoder(latents, unit=self.unit, exact=not self.training)
         return unslice(slices, self.weight_shape)
 
     def right_inverse(self, weight: Tensor) -> Tensor:
@@ -134,12 +164,19 @@ class LatentParametrization(nn.Module):
         return original
 
     def get_extra_state(self) -> dict[str, Any]:
-        """The unit belongs to a checkpoint as much as the latents do."""
-        return {"unit": self.unit}
+        """What belongs to a checkpoint as much as the latents do."""
+        return {"unit": self.unit, "kept": self.kept}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restores the unit."""
+        """Restores the unit, and the slices that are fixed to zero."""
         self.unit = float(state["unit"])
+        self.kept = state.get("kept")
+
+    def _apply(self, fn: Any, recurse: bool = True) -> LatentParametrization:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self.kept is not None:
+            self.kept = fn(self.kept)
+        return self
 
     def extra_repr(self) -> str:
         """Shown by ``print(model)``."""

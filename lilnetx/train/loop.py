@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from lilnetx.data import DataFacts, ImageDataset, normalise, validation_split
+from lilnetx.data import ImageDataset, normalise, validation_split
 from lilnetx.errors import MissingExtraError, OutputError, UsageError
-from lilnetx.train.augment import augment
 from lilnetx.train.checkpoint import (
     load_checkpoint,
     require_same_config,
     restore,
     save_checkpoint,
 )
-from lilnetx.train.compress import CompressionHandle, Objective, compress
 from lilnetx.train.config import TrainConfig
-from lilnetx.train.networks import build_network
+from lilnetx.train.distill import task_loss
+from lilnetx.train.distributed import average, join_processes, wrap_model
+from lilnetx.train.feed import Batch, Batches, epoch_seed
+from lilnetx.train.handle import CompressionHandle
+from lilnetx.train.precision import channels_last, keep_strided_depthwise_float32
+from lilnetx.train.start import build_model, build_teacher, dense_start
+from lilnetx.train.steer import Steering, packed_bytes
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
@@ -40,25 +45,6 @@ class TrainedModel:
     handle: CompressionHandle | None
     config: TrainConfig
     result: dict[str, Any]
-
-
-def build_model(
-    config: TrainConfig, facts: DataFacts
-) -> tuple[nn.Module, CompressionHandle | None]:
-    """The network of a configuration, compressed unless it is a dense baseline, freshly seeded."""
-    torch.manual_seed(config.seed)
-    channels = facts.image_shape[0]
-    model = build_network(config.network, channels, len(facts.classes), config.width)
-    if config.dense:
-        return model, None
-    objective = Objective(
-        rate=config.rate,
-        slices=config.slices,
-        slice_norm=config.slice_norm,
-        l2=config.l2,
-        cost_weighted=config.cost_weighted,
-    )
-    return model, compress(model, objective, slice_1x1=config.slice_1x1)
 
 
 def train(
@@ -81,10 +67,14 @@ def train(
             f"validation must be between 1 and {len(data.train_images) - 1} of the "
             f"{len(data.train_images)} training images, not {config.validation}"
         )
-    run = _Run(config, data, folder, progress)
+    rank, ranks = join_processes()
+    if config.batch_size % ranks:
+        raise UsageError(f"a batch of {config.batch_size} cannot be shared by {ranks} processes")
+    run = _Run(config, data, folder, progress and rank == 0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / LOG, "a", encoding="utf-8") as log:
+        # All processes work out all figures; the first one writes them.
+        with open(folder / LOG if rank == 0 else os.devnull, "a", encoding="utf-8") as log:
             return run.execute(log)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror})") from error
@@ -97,22 +87,30 @@ class _Run:
         self, config: TrainConfig, data: ImageDataset, folder: Path, progress: bool
     ) -> None:
         self.config, self.data, self.folder, self.progress = config, data, folder, progress
-        model, self.handle = build_model(config, data.facts)
+        self.rank, self.ranks = join_processes()
+        weights = dense_start(config, data.facts)
+        model, self.handle = build_model(config, data.facts, weights)
+        self.teacher = None
+        if weights is not None and config.distill:
+            self.teacher = build_teacher(config, data.facts, weights)
         # oneDNN's convolutions are fastest in this layout.
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if config.precision == "bf16":
+            keep_strided_depthwise_float32(self.model)
+        self.network = wrap_model(self.model, self.ranks)
         self.optimizer = torch.optim.AdamW(
-            self._parameter_groups(), lr=config.learning_rate, weight_decay=0.0
+            self._parameter_groups(), lr=config.learning_rate, weight_decay=0.0, foreach=True
         )
         for group in self.optimizer.param_groups:
             group["peak"] = group["lr"]
         train_index, self.validation_index = validation_split(
             len(data.train_images), config.validation, config.seed
         )
-        self.images = torch.from_numpy(data.train_images[train_index])
-        self.labels = torch.from_numpy(data.train_labels[train_index])
-        self.steps_per_epoch = math.ceil(len(self.images) / config.batch_size)
-        self.mean = torch.tensor(data.mean).view(1, -1, 1, 1)
-        self.std = torch.tensor(data.std).view(1, -1, 1, 1)
+        self.batches = Batches(config, data, train_index)
+        self.steering: Steering | None = None
+        if self.handle is not None and (config.target_bytes or config.target_macs):
+            size = partial(packed_bytes, self.model, self.handle, data.facts.image_shape)
+            self.steering = Steering(self.handle, config.target_bytes, config.target_macs, size)
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         config = self.config
@@ -130,20 +128,29 @@ class _Run:
             require_same_config(path, state["config"], self.config)
             restore(path, state, self.model, self.optimizer)
             start = int(state["epoch"])
+            if self.steering is not None:
+                self.steering.restore(state["steering"])
         if start == 0:
             _write(log, {"event": "config", "torch": torch.__version__, **self.config.as_json()})
         if self.handle is not None:
             self._see_output_areas()
+        if self.steering is not None and start == 0:
+            self.steering.calibrate()
         for epoch in range(start, self.config.epochs):
             row = self._epoch(epoch)
-            save_checkpoint(
-                path, self.config, self.data.facts, epoch + 1, self.model, self.optimizer
-            )
+            if self.rank == 0:
+                self._save(path, epoch + 1)
             _write(log, row)
         result = self._final()
         _write(log, result)
         self.model.eval()
         return TrainedModel(self.model, self.handle, self.config, result)
+
+    def _save(self, path: Path, epoch: int) -> None:
+        steering = None if self.steering is None else self.steering.state()
+        save_checkpoint(
+            path, self.config, self.data.facts, epoch, self.model, self.optimizer, steering
+        )
 
     @torch.no_grad()
     def _see_output_areas(self) -> None:
@@ -152,39 +159,28 @@ class _Run:
         self.model(torch.zeros(1, *self.data.facts.image_shape))
 
     def _epoch(self, epoch: int) -> dict[str, Any]:
-        config, began = self.config, time.monotonic()
+        config, began, steps = self.config, time.monotonic(), self.batches.steps
         # Seeded by the epoch, so that a resumed run draws what an uninterrupted one would.
-        torch.manual_seed(config.seed * 100_003 + epoch + 1)
-        generator = torch.Generator().manual_seed(config.seed * 100_003 + epoch + 1)
-        order = torch.randperm(len(self.images), generator=generator)
+        torch.manual_seed(epoch_seed(config.seed, epoch))
         self.model.train()
         loss_sum = penalty_sum = 0.0
         bar = self._bar(epoch)
-        for step in range(self.steps_per_epoch):
-            index = order[step * config.batch_size : (step + 1) * config.batch_size]
-            images = augment(self.images[index], config.crop_padding, config.flip, generator)
-            inputs = (images.float() / 255.0 - self.mean) / self.std
-            done = (epoch * self.steps_per_epoch + step) / (config.epochs * self.steps_per_epoch)
-            for group in self.optimizer.param_groups:
-                group["lr"] = group["peak"] * _schedule(done, config.warmup)
-            with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
-                logits = self.model(inputs.contiguous(memory_format=torch.channels_last))
-            loss = functional.cross_entropy(logits.float(), self.labels[index])
-            penalty = torch.zeros(())
-            if self.handle is not None:
-                penalty = self.handle.penalty(min(1.0, done / max(config.penalty_ramp, 1e-9)))
-            self.optimizer.zero_grad(set_to_none=True)
-            (loss + penalty).backward()  # type: ignore[no-untyped-call]
-            self.optimizer.step()
-            loss_sum += loss.item()
-            penalty_sum += penalty.item()
+        for step, batch in enumerate(self.batches.epoch(epoch, self.rank, self.ranks)):
+            loss, penalty = self._step(batch, epoch * steps + step, config.epochs * steps)
+            loss_sum += loss
+            penalty_sum += penalty
             bar.update(1)
         bar.close()
+        if self.steering is not None:
+            self.steering.calibrate()
+            if epoch + 1 == config.epochs:
+                self.steering.trim()
+        loss_sum, penalty_sum = average([loss_sum, penalty_sum])
         row = {
             "event": "epoch",
             "epoch": epoch + 1,
-            "loss": loss_sum / self.steps_per_epoch,
-            "penalty": penalty_sum / self.steps_per_epoch,
+            "loss": loss_sum / steps,
+            "penalty": penalty_sum / steps,
             "validation_top1": self._accuracy(
                 self.data.train_images[self.validation_index],
                 self.data.train_labels[self.validation_index],
@@ -194,6 +190,32 @@ class _Run:
         if self.handle is not None:
             row.update(self.handle.report().totals())
         return row
+
+    def _step(self, batch: Batch, number: int, total: int) -> tuple[float, float]:
+        config, done = self.config, number / total
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * _schedule(done, config.warmup)
+        if self.handle is not None and number == math.ceil(config.fix_zeros * total):
+            self.handle.fix_zero_slices()
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
+            logits = self.network(batch.images).float()
+            taught = None
+            if self.teacher is not None:
+                with torch.no_grad():
+                    taught = self.teacher(batch.images).float()
+        loss = task_loss(logits, batch.labels, taught, config.distill, config.temperature)
+        loss = loss * batch.weight
+        penalty = torch.zeros(())
+        if self.handle is not None:
+            ramp = min(1.0, done / max(config.penalty_ramp, 1e-9))
+            if self.steering is not None:
+                self.steering.update(number, total)
+                ramp = 1.0
+            penalty = self.handle.penalty(ramp)
+        self.optimizer.zero_grad(set_to_none=True)
+        (loss + penalty).backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return loss.item(), penalty.item()
 
     def _final(self) -> dict[str, Any]:
         images, labels = self.data.test_images, self.data.test_labels
@@ -212,7 +234,7 @@ class _Run:
         correct = 0
         for first in range(0, len(images), _EVAL_BATCH):
             batch = normalise(images[first : first + _EVAL_BATCH], self.data.mean, self.data.std)
-            predicted: Tensor = self.model(torch.from_numpy(batch)).argmax(1)
+            predicted: Tensor = self.model(channels_last(torch.from_numpy(batch))).argmax(1)
             correct += int((predicted.numpy() == labels[first : first + _EVAL_BATCH]).sum())
         return correct / len(images)
 
@@ -222,7 +244,7 @@ class _Run:
         except ImportError as error:
             raise MissingExtraError("tqdm", "train", "training") from error
         return tqdm(
-            total=self.steps_per_epoch,
+            total=self.batches.steps,
             desc=f"epoch {epoch + 1}/{self.config.epochs}",
             unit="step",
             disable=not self.progress,

@@ -116,6 +116,9 @@ def test_accuracy_of_activations(isa, name):
     error = np.abs(session.run(x[None]) - expected)
     # x + 3 of the hard forms is rounded: near -3 that is absolute, not relative.
     absolute = 3 * 2.0**-24 if name.startswith("hard") else 0.0
+    if name.startswith("gelu"):
+        # The tail's exponent is a square: its rounding counts where the result is next to nothing.
+        absolute = 2.0**-22 * np.abs(x)
     assert (error <= 4 * 2.0**-23 * np.abs(expected) + absolute).all()
     limits = np.array([np.inf, -1e38, 1e30, -1e30, -100, 100, np.nan], np.float32)
     graph = Graph("x", (7,), graph.nodes, ("y",))

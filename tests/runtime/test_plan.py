@@ -93,8 +93,8 @@ def test_values_alive_together_do_not_overlap(seed):
     graph = residual_network(seed)
     shapes, steps = infer_shapes(graph), fuse(graph)
     layouts = plane_layouts(steps, shapes)
-    images, size = place(steps, shapes, layouts, graph.input_name, graph.outputs)
-    lives = lifetimes(steps, graph.input_name, graph.outputs)
+    images, size = place(steps, shapes, layouts, [graph.input_name], graph.outputs)
+    lives = lifetimes(steps, [graph.input_name], graph.outputs)
     assert set(images) == set(lives)
     spans = {n: (i.offset, i.offset + i.channels * i.channel_stride) for n, i in images.items()}
     for a, b in itertools.combinations(images, 2):

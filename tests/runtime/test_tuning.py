@@ -85,7 +85,7 @@ def test_every_candidate_computes_the_convolution(isa, offset):
             except ValueError:
                 assert variant is not step
                 continue  # no kernel has this tile
-            actual = network.run(x)[0].reshape(expected.shape)
+            actual = network.run([x])[0].reshape(expected.shape)
             error = np.abs(actual - expected).max()
             assert error <= LAYER["float32"] * max(np.abs(expected).max(), 1.0), (case, variant)
             tried += 1

@@ -8,18 +8,21 @@ from lilnetx.graph.weights import decode_slices  # noqa: E402
 from lilnetx.train.latents import (  # noqa: E402
     LatentDecoder,
     LatentParametrization,
-    round_straight_through,
     to_slices,
     unslice,
 )
 
 
-def test_rounding_is_exact_and_its_gradient_is_the_identity():
-    x = torch.tensor([-1.5, -0.4, 0.5, 0.6, 1e7 + 0.0], requires_grad=True)
-    y = round_straight_through(x)
-    torch.testing.assert_close(y, torch.round(x), rtol=0, atol=0)
-    (y * torch.arange(5.0)).sum().backward()
-    torch.testing.assert_close(x.grad, torch.arange(5.0), rtol=0, atol=0)
+def test_rounding_has_the_identity_as_its_gradient():
+    decoder = LatentDecoder("1x1", 1, 0.25)
+    phi = torch.tensor([[-1.5], [-0.4], [0.5], [0.6], [300.0]], requires_grad=True)
+    decoded = decoder(phi, unit=1.0, exact=False)
+    torch.testing.assert_close(decoded, torch.round(phi) * 0.25, rtol=0, atol=0)
+    weights = torch.arange(5.0)[:, None]
+    (decoded * weights).sum().backward()
+    torch.testing.assert_close(phi.grad, weights * 0.25, rtol=0, atol=0)
+    expected = (torch.round(phi) * weights).sum().reshape(1, 1)
+    torch.testing.assert_close(decoder.matrix.grad, expected.detach(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(

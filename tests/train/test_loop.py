@@ -12,6 +12,7 @@ from lilnetx.train import loop  # noqa: E402
 from lilnetx.train.augment import augment  # noqa: E402
 from lilnetx.train.checkpoint import load_checkpoint, restore  # noqa: E402
 from lilnetx.train.config import TrainConfig  # noqa: E402
+from lilnetx.train.start import build_model  # noqa: E402
 
 CONFIG = TrainConfig(width=4, epochs=3, batch_size=16, validation=16, seed=5)
 
@@ -65,8 +66,8 @@ def test_log_has_a_line_for_the_settings_each_epoch_and_the_result(whole_run):
 def test_an_interrupted_run_resumes_to_the_same_bits(whole_run, tmp_path, monkeypatch):
     saved = loop.save_checkpoint
 
-    def save_then_die(path, config, facts, epoch, model, optimizer):
-        saved(path, config, facts, epoch, model, optimizer)
+    def save_then_die(path, config, facts, epoch, *state):
+        saved(path, config, facts, epoch, *state)
         if epoch == 2:
             raise KeyboardInterrupt
 
@@ -107,7 +108,7 @@ def test_a_checkpoint_of_other_settings_is_refused(whole_run):
 
 def test_a_checkpoint_of_another_network_is_refused(whole_run):
     path = whole_run[1] / loop.CHECKPOINT
-    wider, _ = loop.build_model(dataclasses.replace(CONFIG, width=8), DATA.facts)
+    wider, _ = build_model(dataclasses.replace(CONFIG, width=8), DATA.facts)
     with pytest.raises(CheckpointError, match="another network"):
         restore(path, load_checkpoint(path), wider, None)
 

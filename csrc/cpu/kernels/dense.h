@@ -6,7 +6,7 @@
 namespace lnx::LNX_ISA {
 
 static void elementwise(const ElementwiseArgs& a, int begin, int end) {
-  with_activation(a.activation, [&](auto function) LNX_LAMBDA {
+  const auto run = [&](auto function) LNX_LAMBDA {
     for (int c = begin; c < end; ++c) {
       const float* x = a.a + c * a.stride;
       const float* y = a.b ? a.b + c * a.stride : nullptr;
@@ -17,7 +17,8 @@ static void elementwise(const ElementwiseArgs& a, int begin, int end) {
         store(out + i, keep(function(v), a.mask, i));
       }
     }
-  });
+  };
+  with_activation(a.activation, run, a.p0, a.p1);
 }
 
 // kRows rows of the weight at once share each load of x and hide the latency of the additions.

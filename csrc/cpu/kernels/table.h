@@ -7,6 +7,7 @@
 #include "cpu/kernels/conv_flat.h"
 #include "cpu/kernels/dense.h"
 #include "cpu/kernels/pool.h"
+#include "cpu/kernels/rows.h"
 #include "cpu/kernels/stage.h"
 
 #ifdef LNX_HAS_PAIRS
@@ -54,6 +55,11 @@ const KernelTable kTable = {
     pool,
     global_average,
     elementwise,
+    row_binary,
+    row_affine,
+    row_axpy,
+    row_reduce,
+    row_exp,
     linear_dense,
     linear_sparse,
 };

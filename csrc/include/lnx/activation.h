@@ -13,10 +13,14 @@ enum class Activation {
   kSilu,         // x * sigmoid(x)
   kHardSigmoid,  // min(max(x + 3, 0), 6) / 6
   kSigmoid,      // 1 / (1 + exp(-x))
+  kGelu,         // x * Phi(x)
+  kGeluTanh,     // its approximation by tanh
+  kLeakyRelu,    // x >= 0 ? x : p0 * x; elementwise steps only, as the next
+  kClip,         // min(max(x, p0), p1)
 };
 
-// The activation called "none", "relu", "relu6", "hardswish", "silu", "hardsigmoid" or "sigmoid";
-// else std::invalid_argument.
+// The activation called "none", "relu", "relu6", "hardswish", "silu", "hardsigmoid", "sigmoid",
+// "gelu", "gelutanh", "leakyrelu" or "clip"; else std::invalid_argument.
 Activation activation_from_name(const std::string& name);
 
 }  // namespace lnx

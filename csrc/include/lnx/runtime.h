@@ -9,23 +9,12 @@
 #include <vector>
 
 #include "lnx/activation.h"
+#include "lnx/image.h"
 #include "lnx/isa.h"
 #include "lnx/packed_weight.h"
+#include "lnx/value_specs.h"
 
 namespace lnx {
-
-// Where an activation lies in the arena, in floats. Rows are followed by zeros up to row_stride,
-// and rows of zeros lie between the channels; the executor zeroes the arena once and no step writes
-// anything else there. A vector of n features is an image of one channel and one row, whose
-// row_stride is n rounded up to 16.
-struct Image {
-  int64_t offset;  // of pixel (0, 0) of channel 0; a multiple of 16
-  int channels;
-  int height;
-  int width;
-  int row_stride;          // at least the width
-  int64_t channel_stride;  // a multiple of 16
-};
 
 enum class ConvKernel {
   kFlat,              // any taps, one filter at a time
@@ -48,13 +37,6 @@ enum class ConvKernel {
 // The kernel called "flat", "flat_blocked", "rows3x3", "rows3x3s2", ...; else
 // std::invalid_argument.
 ConvKernel conv_kernel_from_name(const std::string& name);
-
-struct Window {
-  int kernel_h, kernel_w;
-  int stride_h, stride_w;
-  int padding_h, padding_w;
-  int dilation_h, dilation_w;
-};
 
 struct ConvSpec {
   Image in, out;
@@ -86,37 +68,61 @@ class Network {
   Network(Isa isa, int threads, int64_t arena_floats);
   ~Network();
 
-  // Copies the network's input, dense [channels][height][width], into the arena.
+  // Copies the network's next input, dense [channels][height][width], into the arena.
   void add_input(const Image& to);
   // `scale` multiplies each filter's weights; null for none.
   void add_conv(const ConvSpec& spec, const PackedWeight& weight, const float* scale);
   void add_pool(const PoolSpec& spec);
   void add_global_average(const Image& in, const Image& out);
-  // out = activation(a + b), or activation(a) where b is null. All laid out alike.
-  void add_elementwise(const Image& a, const Image* b, const Image& out, Activation activation);
-  // Dense [channels][height][width] of `in`, as a vector.
-  void add_flatten(const Image& in, const Image& out);
+  // out = activation(a + b), or activation(a) where b is null. All laid out alike. p0 and p1: of
+  // activations that have parameters.
+  void add_elementwise(const Image& a, const Image* b, const Image& out, Activation activation,
+                       float p0, float p1);
   // On vectors. `dense` stores zeros too and streams through all columns.
   void add_linear(const Image& in, const Image& out, const PackedWeight& weight, const float* scale,
                   const std::vector<float>& bias, Activation activation, bool dense);
-  void add_softmax(const Image& in, const Image& out);
+  // The same for each row of a value, the last axis.
+  void add_linear_rows(const View& in, const View& out, const PackedWeight& weight,
+                       const float* scale, const std::vector<float>& bias, Activation activation,
+                       bool dense);
+  void add_conv_transpose(const ConvTransposeSpec& spec, const PackedWeight& weight,
+                          const float* scale);
+  void add_window_pool(const WindowPoolSpec& spec);
+  void add_blend(const BlendSpec& spec);
+  // Writes these values, dense in C order, at each run.
+  void add_constant(const Image& out, const std::vector<float>& values);
+  // out = a op b; operands have the output's shape, and strides of 0 where they broadcast.
+  void add_binary(RowKind kind, const View& a, const View& b, const View& out);
+  // out = activation(in * scale[c] + shift[c]), c being the index of the first axis.
+  void add_affine(const View& in, const View& out, const std::vector<float>& scale,
+                  const std::vector<float>& shift, Activation activation);
+  void add_reduce(const ReduceSpec& spec);
+  void add_softmax(const View& in, const View& out, int axis);
+  // Of the last two axes; operands have the output's leading axes.
+  void add_matmul(const View& a, const View& b, const View& out);
+  void add_rearrange(const std::vector<RearrangePiece>& pieces);
+  // The same elements in C order.
+  void add_reshape(const Image& in, const Image& out);
   // Copies a value into the next output, dense.
   void add_output(const Image& from);
 
   // Allocates the memory of one image, after the last step was added; else the first run does.
   void prepare();
 
-  // x: batch images, dense. outputs: one pointer for each add_output, batch values each. With at
-  // least as many images as threads each thread takes whole images (and memory for an arena of its
-  // own, at the first such call); with fewer, all threads share each layer.
-  void run(const float* x, int64_t batch, float* const* outputs);
+  // inputs: one pointer for each add_input, to batch images, dense. outputs: one pointer for each
+  // add_output, batch values each. With at least as many images as threads each thread takes whole
+  // images (and memory for an arena of its own, at the first such call); with fewer, all threads
+  // share each layer.
+  void run(const float* const* inputs, int64_t batch, float* const* outputs);
 
   // Runs `repeats` times, the threads sharing each layer, and returns seconds by repeat and step,
   // summed over the batch: [repeats][num_steps].
-  std::vector<double> profile(const float* x, int64_t batch, int repeats);
+  std::vector<double> profile(const float* const* inputs, int64_t batch, int repeats);
 
   int64_t num_steps() const;
-  int64_t input_floats() const;
+  int64_t num_inputs() const;
+  // Floats of one image of input i.
+  int64_t input_floats(int64_t i) const;
   // Floats of one image of output i.
   int64_t output_floats(int64_t i) const;
   int64_t num_outputs() const;

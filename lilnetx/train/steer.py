@@ -1,0 +1,190 @@
+"""Targets instead of weights: the penalty is steered until the file, or the computation, fits.
+
+Every few steps the size reached is compared with the size wanted at that moment, and the weight of
+the term that moves it (the rate for bytes, the slice norms for multiply-accumulates) is multiplied
+accordingly. What is wanted falls geometrically from the start's size to the target over the first
+part of the run and then stays. What is left above the target at the end is trimmed: the slices that
+matter least are set to zero until it is met.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lilnetx.errors import UnsupportedOperatorError
+from lilnetx.train.handle import CompressionHandle
+
+# Corrections in a run.
+_CORRECTIONS = 200
+# The weight stays within this factor of its start.
+_BOUND = 1e4
+# Aim below the target by this share, so that little is left to trim.
+_MARGIN = 0.01
+
+
+@dataclass
+class _Loop:
+    """One controlled quantity: its target, the objective's field that moves it, and the past."""
+
+    field: str
+    target: float
+    # Share of the run after which the target holds, and how the weight's logarithm answers to the
+    # size's: at once, and by its integral over the run. Slices answer late, and those that are zero
+    # hardly come back, so their loop is the slower one.
+    arrival: float
+    at_once: float
+    integral_gain: float
+    first: float = 0.0
+    weight: float = 0.0
+    integral: float = 0.0
+
+
+class Steering:
+    """Adjusts ``handle.objective`` during training.
+
+    Args:
+        handle: Of the model in training.
+        target_bytes: Whole file, or 0 for no target.
+        target_macs: Multiply-accumulates of one image, or 0.
+        file_bytes: Gives the bytes of the file that the model would be packed into now.
+    """
+
+    def __init__(
+        self,
+        handle: CompressionHandle,
+        target_bytes: int,
+        target_macs: int,
+        file_bytes: Callable[[], int],
+    ) -> None:
+        self._handle, self._file_bytes = handle, file_bytes
+        self._target_bytes, self._target_macs = target_bytes, target_macs
+        self._loops = []
+        if target_bytes:
+            self._loops.append(_Loop("rate", target_bytes * (1 - _MARGIN), 0.7, 4.0, 30.0))
+        if target_macs:
+            self._loops.append(_Loop("slices", target_macs * (1 - _MARGIN), 0.85, 4.0, 12.0))
+        self._beside = 0.0
+
+    def calibrate(self) -> None:
+        """Learn how many bytes the file has beside the latents' self-information."""
+        if self._target_bytes:
+            self._beside = self._file_bytes() - self._handle.report().bytes
+
+    def _reached(self, loop: _Loop) -> float:
+        report = self._handle.report()
+        if loop.field == "slices":
+            return max(1.0, float(report.macs_left))
+        return max(1.0, report.bytes + self._beside)
+
+    def update(self, step: int, total: int) -> None:
+        """Correct the weights, a fixed number of times in a run."""
+        period = max(1, total // _CORRECTIONS)
+        if step % period:
+            return
+        for loop in self._loops:
+            reached = self._reached(loop)
+            if not loop.first:
+                loop.first = reached
+                loop.weight = getattr(self._handle.objective, loop.field)
+            share = min(1.0, step / total / loop.arrival)
+            deviation = math.log(reached) - (1 - share) * math.log(loop.first)
+            deviation -= share * math.log(loop.target)
+            bound = math.log(_BOUND)
+            loop.integral += loop.integral_gain * deviation * period / total
+            loop.integral = min(max(loop.integral, -bound), bound)
+            answer = min(max(loop.integral + loop.at_once * deviation, -bound), bound)
+            self._set(loop, loop.weight * math.exp(answer))
+
+    def _set(self, loop: _Loop, weight: float) -> None:
+        objective = self._handle.objective
+        self._handle.objective = (
+            replace(objective, rate=weight)
+            if loop.field == "rate"
+            else replace(objective, slices=weight)
+        )
+
+    def trim(self) -> int:
+        """Set the least slices to zero until the targets are met; returns their number."""
+        trimmed = 0
+        if self._target_macs:
+            trimmed += trim_slices(
+                self._handle, lambda: self._handle.report().macs_left <= self._target_macs
+            )
+        if self._target_bytes:
+            trimmed += trim_slices(self._handle, lambda: self._file_bytes() <= self._target_bytes)
+        return trimmed
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {
+            "beside": self._beside,
+            "loops": [[loop.first, loop.weight, loop.integral] for loop in self._loops],
+            "weights": [getattr(self._handle.objective, loop.field) for loop in self._loops],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from :meth:`state`."""
+        self._beside = float(state["beside"])
+        for loop, past, now in zip(self._loops, state["loops"], state["weights"], strict=True):
+            loop.first, loop.weight, loop.integral = map(float, past)
+            self._set(loop, float(now))
+
+
+@torch.no_grad()
+def trim_slices(handle: CompressionHandle, fits: Callable[[], bool]) -> int:
+    """Zero as few slices as make ``fits`` true, those of the smallest norms first.
+
+    Returns:
+        How many slices were set to zero.
+    """
+    if fits():
+        return 0
+    before = [layer.original.clone() for layer in handle.layers]
+    scores = []
+    for layer in handle.layers:
+        norms = torch.linalg.vector_norm(layer.integers().float(), dim=-1).flatten()
+        scores.append(torch.where(norms == 0, math.inf, norms))
+    joined = torch.cat(scores)
+    order = joined.argsort(stable=True)
+    least, most = 0, int(joined.isfinite().sum())
+    while most - least > 1:
+        middle = (least + most) // 2
+        _zero(handle, before, order[:middle])
+        least, most = (least, middle) if fits() else (middle, most)
+    _zero(handle, before, order[:most])
+    return most
+
+
+def _zero(handle: CompressionHandle, before: list[torch.Tensor], chosen: torch.Tensor) -> None:
+    first = 0
+    for layer, original in zip(handle.layers, before, strict=True):
+        layer.original.copy_(original)
+        count = original.shape[0] * original.shape[1]
+        mine = chosen[(chosen >= first) & (chosen < first + count)] - first
+        layer.original.view(count, -1)[mine] = 0
+        first += count
+
+
+def packed_bytes(model: nn.Module, handle: CompressionHandle, shape: tuple[int, ...]) -> int:
+    """Bytes of the file that the model packs into; of its latents alone, if it cannot be packed."""
+    from lilnetx.packing import pack
+
+    training = model.training
+    model.eval()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.lnx"
+            pack(model, path, input_shape=shape)
+            return path.stat().st_size
+    except UnsupportedOperatorError:
+        return math.ceil(handle.report().bytes)
+    finally:
+        model.train(training)

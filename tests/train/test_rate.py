@@ -1,0 +1,87 @@
+import math
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed: training cannot be tested")
+
+from lilnetx.train.density import FactorisedDensity  # noqa: E402
+from lilnetx.train.rate import expected_bits_tables, slice_norms, table_bits  # noqa: E402
+
+
+def spread_density(channels: int) -> FactorisedDensity:
+    torch.manual_seed(0)
+    density = FactorisedDensity(channels)
+    with torch.no_grad():
+        for parameter in density.parameters():
+            parameter += torch.randn_like(parameter) * 0.5
+    return density
+
+
+def test_the_table_is_the_mean_over_the_rounding_interval():
+    density = spread_density(3)
+    rows = torch.randn(200, 3) * 4
+    (table,) = expected_bits_tables([density])
+    noise = (torch.arange(2000) + 0.5) / 2000 - 0.5
+    mean = sum(density.bits(rows + u) for u in noise) / len(noise)
+    assert float(table_bits(rows, table)) == pytest.approx(float(mean.sum()), rel=2e-3)
+
+
+def test_gradients_are_those_of_the_interpolated_table():
+    density = spread_density(2)
+    rows = (torch.randn(50, 2) * 5).requires_grad_()
+    (table,) = expected_bits_tables([density])
+    got = torch.autograd.grad(table_bits(rows, table), [rows, *density.parameters()])
+    # The same by plain indexing.
+    (table,) = expected_bits_tables([density])
+    position = rows * 16 + 32 * 16
+    cell = position.detach().floor().long()
+    taps = torch.arange(2)
+    low, high = table[taps, cell], table[taps, cell + 1]
+    value = (low + (position - cell) * (high - low)).sum()
+    expected = torch.autograd.grad(value, [rows, *density.parameters()])
+    for a, b in zip(got, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-3)
+
+
+def test_latents_far_outside_the_table_go_on_along_its_last_line():
+    density = FactorisedDensity(1)
+    (table,) = expected_bits_tables([density])
+    near, far = (table_bits(torch.tensor([[x]]), table) for x in (31.0, 331.0))
+    assert far.isfinite()
+    assert far > near
+
+
+def test_tables_of_several_densities_are_those_of_each():
+    first, second = spread_density(2), FactorisedDensity(3)
+    together = expected_bits_tables([first, second])
+    for table, density in zip(together, (first, second), strict=True):
+        torch.testing.assert_close(table, expected_bits_tables([density])[0])
+
+
+@pytest.mark.parametrize("concave", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_fast_norm_equals_the_plain_one(concave, weighted):
+    rows = torch.randn(20, 9, dtype=torch.float64)
+    rows[3] = 0
+    weights = torch.rand(20, dtype=torch.float64) if weighted else None
+    results = []
+    for fast in (True, False):
+        phi = rows.clone().requires_grad_()
+        if fast:
+            total = slice_norms(phi, weights, 2.0, concave=concave)
+        else:
+            norms = torch.linalg.vector_norm(phi, dim=-1)
+            norms = torch.log2(1 + norms) if concave else norms
+            total = (norms * (1 if weights is None else weights)).sum()
+        total.backward()
+        results.append((total.detach(), phi.grad))
+    torch.testing.assert_close(results[0][0], results[1][0])
+    torch.testing.assert_close(results[0][1], results[1][1])
+    assert (results[0][1][3] == 0).all()
+
+
+@pytest.mark.parametrize("order", [1.0, math.inf])
+def test_other_norms_can_be_concave_too(order):
+    rows = torch.tensor([[3.0, 4.0]])
+    norm = float(torch.linalg.vector_norm(rows, ord=order))
+    assert float(slice_norms(rows, None, order, concave=True)) == pytest.approx(math.log2(1 + norm))

@@ -1,0 +1,84 @@
+import dataclasses
+import json
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed: training cannot be tested")
+
+from test_loop import CONFIG, assert_same_weights, make_data  # noqa: E402
+
+from lilnetx.errors import UsageError  # noqa: E402
+from lilnetx.packing import pack  # noqa: E402
+from lilnetx.train import loop  # noqa: E402
+from lilnetx.train.steer import trim_slices  # noqa: E402
+
+DATA = make_data(320)
+STEERED = dataclasses.replace(
+    CONFIG, epochs=10, batch_size=8, validation=32, learning_rate=0.004, crop_padding=0, flip=False
+)
+
+
+@pytest.fixture(scope="module")
+def bytes_run(tmp_path_factory):
+    config = dataclasses.replace(STEERED, target_bytes=4500)
+    return loop.train(config, DATA, tmp_path_factory.mktemp("bytes"), progress=False)
+
+
+def test_a_target_of_bytes_is_met_by_the_whole_file_and_nearly_used_up(bytes_run, tmp_path):
+    pack(bytes_run.model, tmp_path / "m.lnx", input_shape=(1, 12, 12))
+    assert 0.95 * 4500 <= (tmp_path / "m.lnx").stat().st_size <= 4500
+
+
+def test_a_target_of_computation_is_met_and_nearly_used_up(tmp_path):
+    config = dataclasses.replace(STEERED, target_macs=180_000)
+    trained = loop.train(config, DATA, tmp_path, progress=False)
+    assert 0.95 * 180_000 <= trained.result["macs_left"] <= 180_000
+
+
+def test_a_steered_run_resumes_to_the_same_bits(tmp_path, monkeypatch):
+    config = dataclasses.replace(STEERED, epochs=2, target_bytes=8000, target_macs=300_000)
+    whole = loop.train(config, DATA, tmp_path / "whole", progress=False)
+    saved = loop.save_checkpoint
+
+    def save_then_die(*state):
+        saved(*state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "save_checkpoint", save_then_die)
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(config, DATA, tmp_path / "run", progress=False)
+    monkeypatch.setattr(loop, "save_checkpoint", saved)
+    again = loop.train(config, DATA, tmp_path / "run", progress=False)
+    assert_same_weights(again.model, whole.model)
+
+
+def test_trimming_takes_the_least_slices_and_no_more_than_needed(bytes_run):
+    handle = bytes_run.handle
+    norms = torch.cat(
+        [torch.linalg.vector_norm(la.integers().float(), dim=-1).flatten() for la in handle.layers]
+    )
+    before = [layer.original.clone() for layer in handle.layers]
+    wanted = sum(r.slices - r.zero_slices for r in handle.report().layers) - 10
+
+    def left() -> int:
+        return sum(r.slices - r.zero_slices for r in handle.report().layers)
+
+    assert trim_slices(handle, lambda: left() <= wanted) == 10
+    assert left() == wanted
+    after = torch.cat(
+        [torch.linalg.vector_norm(la.integers().float(), dim=-1).flatten() for la in handle.layers]
+    )
+    gone = norms[(norms > 0) & (after == 0)]
+    assert len(gone) == 10
+    assert gone.max() <= norms[after > 0].min()
+    with torch.no_grad():
+        for layer, original in zip(handle.layers, before, strict=True):
+            layer.original.copy_(original)
+
+
+@pytest.mark.parametrize("change", [{"rate": 0.0}, {"dense": True}, {"target_bytes": -1}])
+def test_targets_that_cannot_be_steered_for_are_refused(tmp_path, change):
+    config = dataclasses.replace(STEERED, **{"target_bytes": 3000, **change})
+    with pytest.raises(UsageError, match="target_bytes"):
+        loop.train(config, DATA, tmp_path / "run", progress=False)
+    assert json.dumps(config.as_json())
