@@ -33,6 +33,14 @@ class ConvStep : public Step {
         round_up(int64_t{spec.out.height} * spec.out.row_stride, kernels.traits.lanes) /
         kernels.traits.lanes;
     const bool by_count = spec.kernel == ConvKernel::kFlat && vectors <= kFewTiles * spec.tile;
+    int64_t tiles = 0;
+    if (spec.kernel == ConvKernel::kFlat || spec.kernel == ConvKernel::kFlatBlocked) {
+      tiles = (vectors + spec.tile - 1) / spec.tile;
+    } else if (spec.kernel == ConvKernel::kWinograd3x3) {
+      const int rows = (spec.out.height + spec.tile - 1) / spec.tile;
+      tiles = (rows + spec.tile_rows - 1) / spec.tile_rows;
+    }
+    by_tiles_ = tiles >= kTilesPerPart * static_cast<int64_t>(share_.size() - 1);
     TiledSlices tiled =
         tile_slices(packed, shape, spec.block_channels, filter_block, share_, by_count);
     unit_ = aligned_copy(tiled.unit);
@@ -146,11 +154,19 @@ class ConvStep : public Step {
     a.bias = spec_.bias.data();
     a.mask = mask_.data();
     a.activation = spec_.activation;
-    if (!frame.pool || share_.size() == 2) {
+    a.parts = 1;
+    const int parts = static_cast<int>(share_.size()) - 1;
+    if (!frame.pool || parts == 1) {
       conv_(a, 0, units_);
+    } else if (by_tiles_) {
+      frame.pool->share(parts, [&](int part, int) {
+        ConvArgs mine = a;
+        mine.part = part;
+        mine.parts = parts;
+        conv_(mine, 0, units_);
+      });
     } else {
-      frame.pool->share(static_cast<int>(share_.size()) - 1,
-                        [&](int part, int) { conv_(a, share_[part], share_[part + 1]); });
+      frame.pool->share(parts, [&](int part, int) { conv_(a, share_[part], share_[part + 1]); });
     }
   }
 
@@ -228,7 +244,10 @@ class ConvStep : public Step {
   }
 
   static constexpr int64_t kPartWork = 200000;  // multiplications
-  static constexpr int kFewTiles = 4;           // as many passes teach the branch predictor little
+  // From as many on threads share the tiles of an image, which each reads its own part of, and not
+  // the filters, for which all of them read all of it.
+  static constexpr int kTilesPerPart = 3;
+  static constexpr int kFewTiles = 4;  // as many passes teach the branch predictor little
 
   const KernelTable& kernels_;
   const ConvSpec spec_;
@@ -242,6 +261,7 @@ class ConvStep : public Step {
   std::vector<float> code_unit_;
   int blocks_ = 0, units_ = 0;
   bool any_slices_ = false;
+  bool by_tiles_ = false;
   std::vector<int> share_;
   int64_t margin_ = 0, row_floats_ = 0;
   mutable AlignedBuffer<float> rows_;  // staging: a row for each thread

@@ -15,7 +15,7 @@ from lilnetx.runtime.problem import (
 # of slices above which its longer weights, read anew for each tile, cost more than it saves. (In
 # the smallest images there are too few tiles for that.)
 _SLICES = 6
-_DENSITY = 0.35
+_DENSITY = 0.45
 # Rows of output in a vector, and vectors of a tile, of the kernel for at most 8 columns.
 _PAIRS_ROWS = 8
 _PAIRS_TILE = 2

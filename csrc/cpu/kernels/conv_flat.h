@@ -143,7 +143,8 @@ template <typename Pick>
 LNX_INLINE void for_each_flat_tile(const ConvArgs& a, int begin, int end, Pick pick) {
   const int64_t vectors = (static_cast<int64_t>(a.height) * a.row_stride + kLanes - 1) / kLanes;
   const int64_t tiles = (vectors + a.tile - 1) / a.tile;
-  for (int64_t i = 0; i < tiles; ++i) {
+  const int64_t last = split(tiles, a.parts, a.part + 1);
+  for (int64_t i = split(tiles, a.parts, a.part); i < last; ++i) {
     const int64_t from = split(vectors, tiles, i), to = split(vectors, tiles, i + 1);
     const bool whole =
         a.width == a.row_stride && to * kLanes <= static_cast<int64_t>(a.height) * a.row_stride;

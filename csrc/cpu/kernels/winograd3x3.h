@@ -159,7 +159,8 @@ static void for_each_winograd_tile(const ConvArgs& a, int begin, int end) {
       winograd_block<4, kParts>};
   const int apart = rows_apart(a.height, kParts);
   const int64_t tiles = (apart + a.tile_rows - 1) / a.tile_rows;
-  for (int64_t i = 0; i < tiles; ++i) {
+  const int64_t last = split(tiles, a.parts, a.part + 1);
+  for (int64_t i = split(tiles, a.parts, a.part); i < last; ++i) {
     const int64_t top = split(apart, tiles, i), rows = split(apart, tiles, i + 1) - top;
     int64_t planes = top * kPoints * kLanes;
     for (int x = 0; x < a.width; x += kOutputs / kParts * kLanes, planes += a.taps[1])
