@@ -94,7 +94,7 @@ def test_pinned_bytes():
     assert encode(weights, [0, 1]).hex() == PINNED
 
 
-PINNED = "b22fc055071fcdf7b6b426e7d455baa564427d8b9add0658f6c187f3fd006429ba70f5b7"
+PINNED = "b22fc055071fcdf7b6b426e7d455baa564427d8bccc30c3c0a610d84baddd11e1cbbbbe6"
 
 
 @pytest.mark.parametrize("value", [LIMIT + 1, -LIMIT - 1, -(2**31), 2**31 - 1])
