@@ -6,8 +6,8 @@ accordingly. What is wanted falls geometrically from the start's size to the tar
 part of the run and then stays.
 
 Computation settles at the end of that part: the slices that matter least are set to zero until its
-target is met, those that are zero stay so, and the rest of the run recovers the accuracy. Bytes follow their target to the end, and what is left above it is trimmed in
-the same way.
+target is met, those that are zero stay so, and the rest of the run recovers the accuracy. Bytes
+follow their target to the end, and what is left above it is trimmed in the same way.
 """
 
 from __future__ import annotations
