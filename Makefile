@@ -9,6 +9,7 @@ VENV ?= .venv
 PIP_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+GPU_ARGS ?=
 FUZZ_SECONDS ?= 300
 
 BIN := $(abspath $(VENV))/bin
@@ -16,15 +17,17 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet $(PIP_AR
 EXTRAS := train bench export dev $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),triton)
 SOURCES := setup.py pyproject.toml CMakeLists.txt $(shell find lilnetx kernels csrc -type f \
 	-not -name '*.pyc' -not -name '*.so')
-CXX_SOURCES := $(shell find csrc tests/cpp tests/fuzz -name '*.cpp' -o -name '*.h' -o -name '*.inc')
+CXX_SOURCES := $(shell find csrc tests/cpp tests/fuzz tests/cuda -name '*.cpp' -o -name '*.h' \
+	-o -name '*.inc' -o -name '*.cu' -o -name '*.cuh')
+EMULATED := $(addprefix tests/cuda/test_,threads.py emulator.py cuda_weights.py cuda_cases.py)
 READY := $(VENV)/.ready
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format sanitize fuzz cross bench figures clean
+.PHONY: help install demo test lint format sanitize fuzz cross kernels gpu-check bench figures clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## build the package and install it, with all extras, into VENV (.venv)
 
@@ -47,7 +50,8 @@ format: $(READY) ## format all sources in place
 
 # The C++ test program (tests/cpp) runs every kernel and network; the codec and the file format, whose
 # tests feed damaged bytes, are tested through Python too. The sanitized package lies beside the
-# ordinary one; its sources come before the installed ones.
+# ordinary one; its sources come before the installed ones. CUDA kernels run in their emulator, under
+# ThreadSanitizer in tiny shapes.
 sanitize: $(INSTALLED) ## test the C++ parts under AddressSanitizer, UBSan and ThreadSanitizer
 	PATH="$(BIN):$$PATH" LILNETX_SANITIZE=address,undefined LILNETX_BUILD_TESTS=ON \
 	$(BIN)/python setup.py -q build --build-lib build/sanitize --build-temp build/sanitize.tmp
@@ -62,6 +66,8 @@ sanitize: $(INSTALLED) ## test the C++ parts under AddressSanitizer, UBSan and T
 	PATH="$(BIN):$$PATH" cmake -S . -B build/driver -G Ninja -DLNX_PYTHON=OFF -DLNX_FUZZ=ON
 	PATH="$(BIN):$$PATH" cmake --build build/driver --target lnx_fuzz
 	LILNETX_FUZZ_PROGRAM=$(CURDIR)/build/driver/lnx_fuzz $(BIN)/pytest tests/fuzz
+	LILNETX_EMULATOR_SANITIZE=address,undefined $(BIN)/pytest $(EMULATED)
+	LILNETX_EMULATOR_SANITIZE=thread $(BIN)/pytest $(filter-out %_cases.py,$(EMULATED))
 
 # The decoder with libFuzzer where there is clang (apt-get install clang libclang-rt-dev), else with a
 # plain driver; the reader from Python, with the extension under the same sanitizers. Then what takes
@@ -85,6 +91,14 @@ fuzz: $(INSTALLED) ## fuzz decoder and reader, FUZZ_SECONDS (300) each; damage e
 
 cross: $(INSTALLED) ## test the C++ library for aarch64 and (codec, weights) big-endian s390x, in an emulator
 	PATH="$(BIN):$$PATH" LILNETX_CROSS=1 $(BIN)/pytest tests/cpp $(PYTEST_ARGS)
+
+# Each case of the table in both forms and three precisions; 'make test' runs each once, by turns.
+kernels: $(INSTALLED) ## run all cases of the Triton kernels in their interpreter (about 10 minutes)
+	LILNETX_ALL_KERNEL_CASES=1 LILNETX_TEST_INSTALLED=1 $(BIN)/pytest tests/kernels $(PYTEST_ARGS)
+
+gpu-check: SINCE := $(shell date +%s)
+gpu-check: $(INSTALLED) ## on a machine with a GPU: build, its tests, benchmarks against cuDNN (8 minutes)
+	$(BIN)/python benchmarks/gpu_check.py --since $(SINCE) $(GPU_ARGS)
 
 bench: $(INSTALLED) ## measure all figures of the documentation (about 12 minutes), then draw them
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)

@@ -46,6 +46,8 @@ class CMakeBuild(build_ext):
             f"-DPython_EXECUTABLE={sys.executable}",
             f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
             f"-DLNX_SANITIZE={os.environ.get('LILNETX_SANITIZE', '')}",
+            # Kernels for NVIDIA GPUs: OFF, ON, or where there is an nvcc.
+            f"-DLNX_CUDA={os.environ.get('LILNETX_CUDA', 'AUTO')}",
             f"-DLNX_TESTS={os.environ.get('LILNETX_BUILD_TESTS', 'OFF')}",
         ]
         if ninja:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lilnetx.errors import InputError
@@ -56,6 +58,32 @@ class GatheredSlices:
             self.in_channels,
             self.groups,
         )
+
+    def channels_read(self) -> NDArray[np.bool_]:
+        """bool, shape ``(F, C/groups)``: whether a filter has a slice of a channel of its group."""
+        filters, per_group = self.filters, self.in_channels // self.groups
+        counts = self.filter_ptr.cpu().numpy()
+        row = np.repeat(np.arange(filters), np.diff(counts))
+        first = self.channel.cpu().numpy().astype(np.int64) % max(per_group, 1)
+        reads = np.zeros((filters, per_group + self.slice_channels - 1), bool)
+        for i in range(self.slice_channels):
+            reads[row, first + i] = True
+        return reads[:, :per_group]
+
+    def dense_weight(self) -> Tensor:
+        """float32, shape ``(F, C/groups, Kh, Kw)``, on the slices' device."""
+        filters, per_group = self.filters, self.in_channels // self.groups
+        device, g, taps = self.values.device, self.slice_channels, self.kernel[0] * self.kernel[1]
+        row = torch.repeat_interleave(
+            torch.arange(filters, device=device), self.filter_ptr.diff().long()
+        )
+        dense = torch.zeros(filters, per_group + g - 1, taps, device=device)
+        if per_group:
+            first = self.channel.long() % per_group
+            values = self.values.reshape(-1, g, taps)
+            for i in range(g):
+                dense[row, first + i] = values[:, i]
+        return dense[:, :per_group].reshape(filters, per_group, *self.kernel)
 
 
 def gather_slices(weight: Tensor, *, groups: int = 1, slice_channels: int = 1) -> GatheredSlices:

@@ -49,6 +49,7 @@ class PackedWeight:
     def slices(self) -> int: ...
     @property
     def nbytes(self) -> int: ...
+    def integers(self) -> tuple[NDArray[np.int16], NDArray[np.int32], int] | None: ...
     def live_filters(self) -> NDArray[np.uint8]: ...
     def computed_weights(self, scale: NDArray[np.float32] | None) -> int: ...
     def unpack(
@@ -209,6 +210,7 @@ class Network:
         output: _View,
         scale: NDArray[np.float32],
         shift: NDArray[np.float32],
+        activation: str,
         /,
     ) -> None: ...
     def add_reduce(
@@ -233,3 +235,101 @@ class Network:
     ) -> NDArray[np.float64]: ...
 
 # --- end of the CPU runtime -----------------------------------------------------------------------
+
+# --- CUDA kernels (csrc/bindings/cuda.cpp) --------------------------------------------------------
+
+# Device pointers and streams are integers; 0 is null.
+
+cuda_built: bool
+
+def cuda_status(device: int = 0) -> tuple[str, str]: ...
+def filter_blocks(
+    shape: _SliceShape,
+    filter_ptr: NDArray[np.uint32],
+    channel: NDArray[np.uint16] | NDArray[np.uint32],
+) -> tuple[
+    NDArray[np.uint32],
+    NDArray[np.uint32],
+    NDArray[np.uint32],
+    NDArray[np.int32],
+    NDArray[np.uint32],
+]: ...
+def longest_first(filter_ptr: NDArray[np.uint32]) -> NDArray[np.uint32]: ...
+
+class CudaConv:
+    def __init__(
+        self,
+        *,
+        dtype: str,
+        input_shape: tuple[int, int, int, int],
+        filters: int,
+        groups: int,
+        window: tuple[int, int, int, int, int, int, int, int],
+        input: int,
+        input_strides: tuple[int, int, int],
+        output: int,
+        output_strides: tuple[int, int, int],
+        residual: int,
+        bias: int,
+        activation: str,
+        stream: int,
+    ) -> None: ...
+
+def cuda_conv_lists(
+    conv: CudaConv,
+    *,
+    slices: int,
+    slice_channels: int,
+    filter_ptr: int,
+    channel: int,
+    values: int,
+    order: int,
+) -> None: ...
+def cuda_conv_blocks(
+    conv: CudaConv,
+    *,
+    precision: str,
+    tile_runs: int,
+    blocks: int,
+    order: int,
+    block_ptr: int,
+    channel: int,
+    fragments: int,
+) -> None: ...
+def cuda_blocks_fit(conv: CudaConv, precision: str) -> bool: ...
+def cuda_blocks_tile(
+    conv: CudaConv, *, precision: str, blocks: int, tile_runs: int, shared_limit: int
+) -> tuple[int, int, int]: ...
+def cuda_lists_shared_bytes(length: int) -> int: ...
+def cuda_fragment_bytes(precision: str, union_channels: int, taps: int) -> int: ...
+def cuda_decode(
+    *,
+    filters: int,
+    length: int,
+    filter_ptr: int,
+    latents: int,
+    matrix: int,
+    exponent: int,
+    scale: int,
+    values: int,
+    stream: int,
+) -> None: ...
+def cuda_arrange(
+    *,
+    precision: str,
+    filters: int,
+    channels: int,
+    groups: int,
+    taps: int,
+    slice_channels: int,
+    filter_ptr: int,
+    channel: int,
+    values: int,
+    position: int,
+    slot: int,
+    block_ptr: int,
+    fragments: int,
+    stream: int,
+) -> None: ...
+
+# --- end of the CUDA kernels ----------------------------------------------------------------------

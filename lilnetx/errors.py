@@ -73,6 +73,29 @@ class MissingExtraError(LilnetxError):
         )
 
 
+class TritonNotInstalledError(MissingExtraError):
+    """A Triton kernel was asked for, and Triton is not installed."""
+
+    def __init__(self, purpose: str) -> None:
+        super().__init__("triton", "triton", purpose)
+
+
+class DeviceError(LilnetxError):
+    """A GPU cannot be used; the subclasses say why."""
+
+
+class BuiltWithoutCudaError(DeviceError):
+    """The build of lilnetx, or of torch, holds nothing that runs on a GPU."""
+
+
+class NoDeviceError(DeviceError):
+    """The driver shows no GPU."""
+
+
+class UnsupportedArchitectureError(DeviceError):
+    """The GPU is older than what the kernels are written for."""
+
+
 class IsaError(LilnetxError):
     """The instruction set asked for is unknown, or this processor lacks it."""
 

@@ -223,6 +223,26 @@ def _grid() -> list[ConvCase]:
     for width in (40, 33, 32, 17, 16, 14, 9, 8, 7, 3):
         for height in (1, 2, 7, 15):
             cases.append(ConvCase(5, 32, (height, width), padding=(1, 1), density=0.3))
+    # 7x7 by Winograd: one band of rows and several, odd sizes, a last block that is not full.
+    for channels, filters, size in (
+        (3, 8, (32, 32)), (1, 9, (4, 31)), (16, 20, (27, 95)), (3, 12, (60, 223)),
+        (2, 33, (19, 64)),
+    ):  # fmt: skip
+        for density in (0.5, 1.0):
+            for activation in ("none", "relu", "relu6", "silu"):
+                cases.append(
+                    ConvCase(
+                        channels,
+                        filters,
+                        size,
+                        (7, 7),
+                        (2, 2),
+                        (3, 3),
+                        density=density,
+                        residual=activation != "none",
+                        activation=activation,
+                    )
+                )
     for size in ((9, 35), (13, 14), (7, 7)):
         for activation in ("relu", "relu6", "silu"):
             cases.append(

@@ -3,9 +3,10 @@
 #include "bindings/bindings.h"
 
 PYBIND11_MODULE(_core, m) {
-  m.doc() = "C++ parts of lilnetx: entropy codec and CPU runtime.";
+  m.doc() = "C++ parts of lilnetx: entropy codec, CPU runtime and CUDA kernels.";
   lnx::bind_codec(m);
   lnx::bind_weight(m);
   lnx::bind_peak(m);
   lnx::bind_runtime(m);
+  lnx::bind_cuda(m);
 }

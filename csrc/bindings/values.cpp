@@ -99,8 +99,9 @@ void bind_values(py::class_<Network>& network) {
            })
       .def("add_affine",
            [](Network& n, const ViewArray& in, const ViewArray& out, const Array<float>& scale,
-              const Array<float>& shift) {
-             n.add_affine(to_view(in), to_view(out), to_vector(scale), to_vector(shift));
+              const Array<float>& shift, const std::string& activation) {
+             n.add_affine(to_view(in), to_view(out), to_vector(scale), to_vector(shift),
+                          activation_from_name(activation));
            })
       .def("add_reduce", &py_reduce)
       .def("add_softmax", [](Network& n, const ViewArray& in, const ViewArray& out,

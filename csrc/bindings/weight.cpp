@@ -123,6 +123,15 @@ py::tuple py_slices(const PackedWeight& weight, const Scale& scale) {
   return py::make_tuple(array(p.filter_ptr), array(p.channel), array(p.values));
 }
 
+py::object py_integers(const PackedWeight& weight) {
+  if (!weight.decoder()) return py::none();
+  const int64_t length = weight.shape().length;
+  const auto& matrix = weight.decoder()->matrix;
+  return py::make_tuple(Array<int16_t>({int64_t{weight.slices()}, length}, weight.latents().data()),
+                        Array<int32_t>({length, length}, matrix.data()),
+                        weight.decoder()->exponent);
+}
+
 py::array_t<uint8_t> py_live_filters(const PackedWeight& weight) {
   py::array_t<uint8_t> live(weight.shape().filters);
   for (int64_t f = 0; f < weight.shape().filters; ++f) live.mutable_data()[f] = weight.live(f);
@@ -167,6 +176,8 @@ void bind_weight(py::module_& m) {
       .def_property_readonly("shape", [](const PackedWeight& w) { return to_tuple(w.shape()); })
       .def_property_readonly("slices", &PackedWeight::slices)
       .def_property_readonly("nbytes", &PackedWeight::bytes)
+      .def("integers", &py_integers,
+           "int16 (slices, length), int32 matrix (length, length), exponent; None for floats.")
       .def("live_filters", &py_live_filters)
       .def(
           "computed_weights",

@@ -87,6 +87,37 @@ struct WinogradArgs {
   float* out;
   int64_t out_stride;
   int64_t plane_stride;  // floats between transformed planes, where those follow each other
+  int parts;             // rows of the image in a vector, along the rows
+};
+
+// Filters and vectors of pairs of columns that the 7x7 Winograd kernel sums up at once, and the
+// transformed rows that it makes of a row of input: five of odd columns, four of even ones.
+constexpr int kWinograd7x7Filters = 8;
+constexpr int kWinograd7x7Vectors = 3;
+constexpr int kWinograd7x7Rows = 9;
+
+// A dense 7x7 convolution with stride 2 (see kernels/winograd7x7s2.h), a band of rows at a time.
+// Rows of the output follow each other directly, their width is a multiple of 16, and their number
+// is even: they are counted by two.
+struct Winograd7x7Args {
+  const float* in;
+  int64_t in_stride;
+  int in_height, in_width, in_row_stride;
+  int channels;
+  float* row;     // one row of input, then zeros: 2 * width + 128 floats
+  float* planes;  // channels * kWinograd7x7Rows * 4 transformed planes
+  int64_t plane_stride;
+  float* sums;           // of one tile, by point
+  const int32_t* taps;   // where in `planes` each term of a point's sums is, by point
+  const int* counts;     // terms of each of the 5 points
+  const float* weights;  // by block of kWinograd7x7Filters filters, by term; filters innermost
+  int filters;
+  int width;
+  float* out;
+  int64_t out_stride;     // floats between channels of `out` and of `residual`
+  const float* residual;  // added before the activation, or null; may be `out`
+  const float* bias;
+  Activation activation;
 };
 
 struct PoolArgs {
@@ -141,14 +172,14 @@ struct KernelTable {
   void (*conv_rows5x5s2)(const ConvArgs&, int begin, int end);
   // Null unless lanes == 16.
   void (*conv_pairs3x3)(const ConvArgs&, int begin, int end);
+  void (*transform_strided_pairs)(const WinogradArgs&, int begin, int end);
   void (*conv_pairs3x3s2)(const ConvArgs&, int begin, int end);
   void (*conv_pairs5x5)(const ConvArgs&, int begin, int end);
   void (*conv_pairs5x5s2)(const ConvArgs&, int begin, int end);
   // Null without registers for the weights, and those for narrow images also unless lanes == 16.
   void (*winograd_rows)(const WinogradArgs&, int begin, int end);
   void (*conv_winograd3x3)(const ConvArgs&, int begin, int end);
-  void (*winograd_half_rows)(const WinogradArgs&, int begin, int end);
-  void (*conv_winograd_half3x3)(const ConvArgs&, int begin, int end);
+  void (*conv_winograd7x7s2)(const Winograd7x7Args&, int begin, int end);
   void (*winograd_pairs)(const WinogradArgs&, int begin, int end);
   void (*conv_winograd_pairs3x3)(const ConvArgs&, int begin, int end);
   void (*stage)(const StageArgs&, int begin, int end);
@@ -160,7 +191,8 @@ struct KernelTable {
   // See kernels/rows.h; row_reduce knows kAdd, kMax and kMin.
   void (*row_binary)(RowKind, const float* a, int a_step, const float* b, int b_step, float* out,
                      int64_t count);
-  void (*row_affine)(const float* x, float scale, float shift, float* out, int64_t count);
+  void (*row_affine)(const float* x, float scale, float shift, float* out, int64_t count,
+                     Activation activation);
   void (*row_axpy)(const float* x, float w, float* y, int64_t count);
   float (*row_reduce)(RowKind, const float* x, int64_t count);
   void (*row_exp)(const float* x, const float* m, int m_step, float* out, int64_t count);

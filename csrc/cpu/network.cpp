@@ -52,8 +52,8 @@ ConvKernel conv_kernel_from_name(const std::string& name) {
   if (name == "pairs3x3") return ConvKernel::kPairs3x3;
   if (name == "pairs3x3s2") return ConvKernel::kPairs3x3s2;
   if (name == "winograd3x3") return ConvKernel::kWinograd3x3;
-  if (name == "winograd_half3x3") return ConvKernel::kWinogradHalf3x3;
   if (name == "winograd_pairs3x3") return ConvKernel::kWinogradPairs3x3;
+  if (name == "winograd7x7s2") return ConvKernel::kWinograd7x7s2;
   if (name == "pairs5x5") return ConvKernel::kPairs5x5;
   if (name == "pairs5x5s2") return ConvKernel::kPairs5x5s2;
   throw std::invalid_argument("unknown convolution kernel '" + name + "'");
@@ -92,11 +92,13 @@ void Network::add_conv(const ConvSpec& s, const PackedWeight& weight, const floa
   const bool rows5x5 = s.kernel == ConvKernel::kRows5x5 || s.kernel == ConvKernel::kPairs5x5;
   const bool by_phase = s.kernel == ConvKernel::kRows3x3s2 || s.kernel == ConvKernel::kPairs3x3s2;
   const bool direct2 = s.kernel == ConvKernel::kRows5x5s2 || s.kernel == ConvKernel::kPairs5x5s2 ||
-                       s.kernel == ConvKernel::kDirect3x3s2;
+                       s.kernel == ConvKernel::kDirect3x3s2 ||
+                       s.kernel == ConvKernel::kWinograd7x7s2;
   if (s.staged) {
     state.scratch_floats = std::max(state.scratch_floats, stage_floats(s, traits.lanes) + 64);
   } else {
     const bool own_sides = rows5x5 || s.kernel == ConvKernel::kPairs5x5s2 ||
+                           s.kernel == ConvKernel::kWinograd7x7s2 ||
                            (is3x3 && w.padding_w == 1 && s.kernel != ConvKernel::kFlat &&
                             s.kernel != ConvKernel::kFlatBlocked);
     state.check(own_sides || s.in.row_stride - s.in.width >= w.padding_w,
@@ -135,30 +137,44 @@ void Network::add_conv(const ConvSpec& s, const PackedWeight& weight, const floa
       state.check(fits5x5(s, traits), "the 5x5 kernel cannot do this convolution");
       break;
     case ConvKernel::kWinograd3x3:
-    case ConvKernel::kWinogradHalf3x3:
     case ConvKernel::kWinogradPairs3x3:
       state.check(is3x3 && s.staged && w.stride_h == 1 && w.stride_w == 1 && w.padding_h == 1 &&
                       w.padding_w == 1 && traits.winograd_tile > 0,
                   "the Winograd kernel cannot do this convolution");
-      state.check(s.kernel == ConvKernel::kWinograd3x3 ||
-                      (traits.lanes == 16 &&
-                       s.out.width <= (s.kernel == ConvKernel::kWinogradHalf3x3 ? 16 : 8)),
-                  "this Winograd kernel is for narrow images");
-      tile_fits &= s.tile <= 4 && (s.kernel != ConvKernel::kWinograd3x3 ||
-                                   (s.tile_rows >= 1 && s.tile_rows <= traits.winograd_tile));
+      if (s.kernel == ConvKernel::kWinogradPairs3x3) {
+        state.check(traits.lanes == 16 && s.out.width <= 8,
+                    "this Winograd kernel is for narrow images");
+        tile_fits &= s.tile <= 2;
+      } else {
+        const bool parts = (s.tile == 2 || s.tile == 4) && traits.lanes == 16;
+        tile_fits &= (s.tile == 1 || (parts && s.out.width <= 64 / s.tile)) && s.tile_rows >= 1 &&
+                     s.tile_rows <= traits.winograd_tile;
+      }
+      break;
+    case ConvKernel::kWinograd7x7s2:
+      state.check(w.kernel_h == 7 && w.kernel_w == 7 && stride2 && w.dilation_h == 1 &&
+                      w.dilation_w == 1 && w.padding_h == 3 && w.padding_w == 3 && !s.staged &&
+                      shape.groups == 1 && s.out.row_stride == s.out.width &&
+                      s.out.width % 16 == 0 && s.out.height % 2 == 0 &&
+                      s.in.width <= 2 * s.out.width && s.in.height <= 2 * s.out.height &&
+                      traits.winograd_tile > 0,
+                  "the Winograd kernel cannot do this convolution");
       break;
     case ConvKernel::kPairs3x3:
       state.check(row_pairs, "the pairs kernel cannot do this convolution");
       break;
     case ConvKernel::kPairs3x3s2:
       state.check(row_pairs && s.in.width <= 16, "the pairs kernel cannot do this convolution");
+      tile_fits &= s.tile <= 2;
       break;
   }
   state.check(tile_fits, "no kernel has this tile");
   PackedSlices slices;
   weight.unpack(0, shape.filters, scale, slices);
   if (pointwise && s.kernel == ConvKernel::kFlat) weight.unpack_codes(scale, slices);
-  state.steps.push_back(make_conv_step(state.kernels, threads(), s, shape, slices));
+  state.steps.push_back(s.kernel == ConvKernel::kWinograd7x7s2
+                            ? make_conv7x7s2_step(state.kernels, threads(), s, slices)
+                            : make_conv_step(state.kernels, threads(), s, shape, slices));
 }
 
 void Network::add_pool(const PoolSpec& s) {

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <mutex>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -64,7 +65,8 @@ struct Network::State {
                 v.strides[i] <= arena_floats,
             "view contradicts itself");
     int64_t count = 1;
-    for (int64_t size : v.shape) check((count *= size) <= kMostElements, "view is too large");
+    for (int64_t size : v.shape)
+      if ((count *= size) > kMostElements) throw std::bad_alloc();
     check(v.offset >= 0 && v.offset + v.reach() < arena_floats, "view outside the arena");
   }
 

@@ -99,13 +99,13 @@ void Network::add_binary(RowKind kind, const View& a, const View& b, const View&
 }
 
 void Network::add_affine(const View& in, const View& out, const std::vector<float>& scale,
-                         const std::vector<float>& shift) {
+                         const std::vector<float>& shift, Activation activation) {
   state_->check_rows(in);
   state_->check_rows(out);
   state_->check(in.shape == out.shape && static_cast<int64_t>(scale.size()) == in.shape[0] &&
                     scale.size() == shift.size(),
                 "scale, shift and values differ in channels");
-  state_->steps.push_back(make_affine_step(state_->kernels, in, out, scale, shift));
+  state_->steps.push_back(make_affine_step(state_->kernels, in, out, scale, shift, activation));
 }
 
 void Network::add_reduce(const ReduceSpec& s) {

@@ -59,6 +59,8 @@ class Step {
 // Each checks nothing; Network::add_* has.
 std::unique_ptr<Step> make_conv_step(const KernelTable& kernels, int threads, const ConvSpec& spec,
                                      const SliceShape& shape, const PackedSlices& slices);
+std::unique_ptr<Step> make_conv7x7s2_step(const KernelTable& kernels, int threads,
+                                          const ConvSpec& spec, const PackedSlices& slices);
 std::unique_ptr<Step> make_pool_step(const KernelTable& kernels, int threads, const PoolSpec& spec);
 std::unique_ptr<Step> make_global_average_step(const KernelTable& kernels, const Image& in,
                                                const Image& out);
@@ -85,7 +87,7 @@ std::unique_ptr<Step> make_binary_step(const KernelTable& kernels, RowKind kind,
                                        const View& b, const View& out);
 std::unique_ptr<Step> make_affine_step(const KernelTable& kernels, const View& in, const View& out,
                                        const std::vector<float>& scale,
-                                       const std::vector<float>& shift);
+                                       const std::vector<float>& shift, Activation activation);
 std::unique_ptr<Step> make_reduce_step(const KernelTable& kernels, const ReduceSpec& spec);
 std::unique_ptr<Step> make_softmax_step(const KernelTable& kernels, int threads, const View& in,
                                         const View& out, int axis);

@@ -1,138 +1,19 @@
 #include <algorithm>
-#include <map>
 
 #include "cpu/aligned_buffer.h"
+#include "cpu/conv_stage.h"
 #include "cpu/step.h"
 #include "cpu/tiled_slices.h"
 
 namespace lnx {
 namespace {
 
-int floor_div(int a, int b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); }
-
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-
-// Geometry of the planes that a staged convolution reads: one for each vertical phase in use and
-// each column of taps. With the columns' shifts in the planes, taps differ by whole rows only, and
-// their loads stay aligned. (For Winograd: of the transformed rows.)
-struct Stage {
-  std::vector<int32_t> phases, first_rows, shifts, taps;
-  int stride_h = 1;
-  int rows = 0;
-  int row_stride = 0, row_floats = 0;
-  int64_t plane_stride = 0;
-  int64_t channel_stride = 0;
-
-  Stage(const ConvSpec& spec, int lanes) {
-    const Window& w = spec.window;
-    if (spec.kernel == ConvKernel::kRows3x3s2) {
-      // One plane of all rows, each the even columns, then the odd ones, in whole vectors.
-      phases = {0};
-      first_rows = {-w.padding_h};
-      shifts = {0, 1};
-      rows = 2 * spec.out.height + 1;
-      row_floats = static_cast<int>(round_up(spec.out.width, lanes));
-      row_stride = 2 * row_floats;
-      plane_stride = row_floats;
-      channel_stride = int64_t{rows} * row_stride;
-      taps = {0, row_floats};
-      return;
-    }
-    if (spec.kernel == ConvKernel::kWinograd3x3) {
-      plane_stride = (int64_t{spec.out.height} + 2) * lanes;
-      channel_stride = round_up(spec.out.width, 2 * lanes) / (2 * lanes) * 4 * plane_stride;
-      taps = {0, static_cast<int32_t>(plane_stride)};
-      return;
-    }
-    if (spec.kernel == ConvKernel::kWinogradHalf3x3) {
-      row_stride = 8;
-      plane_stride = round_up(int64_t{spec.out.height} + 2, 2) * row_stride;
-      channel_stride = 4 * plane_stride;
-      taps = {0, static_cast<int32_t>(plane_stride)};
-      return;
-    }
-    if (spec.kernel == ConvKernel::kWinogradPairs3x3) {
-      rows = 4 * ((spec.out.height + 3) / 4);
-      row_stride = lanes;
-      channel_stride = int64_t{rows} * row_stride;
-      return;
-    }
-    stride_h = w.stride_h;
-    if (spec.kernel == ConvKernel::kPairs3x3s2) {
-      phases = {1, 0};
-      first_rows = {-1, 0};
-      shifts = {0, 1};
-      rows = spec.out.height + 1;
-      row_stride = 8;
-      finish();
-      for (int plane = 0; plane < 4; ++plane)
-        taps.push_back(static_cast<int32_t>(plane * plane_stride));
-      return;
-    }
-    int first_row = 0, last_row = 0;
-    std::map<int, int> phase_index;
-    for (int ky = 0; ky < w.kernel_h; ++ky) {
-      const int shift = ky * w.dilation_h - w.padding_h;
-      const int row = floor_div(shift, w.stride_h);
-      const int phase = shift - row * w.stride_h;
-      if (phase_index.emplace(phase, static_cast<int>(phases.size())).second)
-        phases.push_back(phase);
-      first_row = ky == 0 ? row : std::min(first_row, row);
-      last_row = ky == 0 ? row : std::max(last_row, row);
-    }
-    first_rows.assign(phases.size(), first_row);
-    for (int kx = 0; kx < w.kernel_w; ++kx) shifts.push_back(kx * w.dilation_w - w.padding_w);
-    rows = spec.out.height + last_row - first_row;
-    row_stride = spec.out.row_stride;
-    finish();
-    for (int ky = 0; ky < w.kernel_h; ++ky) {
-      const int shift = ky * w.dilation_h - w.padding_h;
-      const int row = floor_div(shift, w.stride_h);
-      const int phase = phase_index[shift - row * w.stride_h];
-      for (int kx = 0; kx < w.kernel_w; ++kx)
-        taps.push_back(static_cast<int32_t>((phase * w.kernel_w + kx) * plane_stride +
-                                            int64_t{row - first_row} * row_stride));
-    }
-  }
-
- private:
-  void finish() {
-    row_floats = row_stride;
-    plane_stride = round_up(int64_t{rows} * row_stride, 16);
-    channel_stride = plane_stride * static_cast<int64_t>(phases.size() * shifts.size());
-  }
-};
-
-std::vector<int32_t> direct_taps(const Window& w, int row_stride) {
-  std::vector<int32_t> taps;
-  for (int ky = 0; ky < w.kernel_h; ++ky)
-    for (int kx = 0; kx < w.kernel_w; ++kx)
-      taps.push_back((ky * w.dilation_h - w.padding_h) * row_stride + kx * w.dilation_w -
-                     w.padding_w);
-  return taps;
-}
 
 template <typename T>
 AlignedBuffer<T> aligned_copy(const std::vector<T>& from) {
   AlignedBuffer<T> to(from.size());
   std::copy(from.begin(), from.end(), to.data());
-  return to;
-}
-
-// 12 weights from the 9 of each slice: for three weights g0, g1, g2 beside each other (or above
-// each other, with `down`) g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2 and g2.
-std::vector<float> winograd_weights(const std::vector<float>& values, bool down) {
-  const size_t along = down ? 3 : 1, across = down ? 1 : 3;
-  std::vector<float> to(values.size() / 9 * 12);
-  for (size_t k = 0; k < values.size() / 9; ++k)
-    for (size_t i = 0; i < 3; ++i) {
-      const float* g = &values[k * 9 + i * across];
-      float* out = &to[k * 12 + i];
-      out[0] = g[0];
-      out[3] = (g[0] + g[along] + g[2 * along]) * 0.5f;
-      out[6] = (g[0] - g[along] + g[2 * along]) * 0.5f;
-      out[9] = g[2 * along];
-    }
   return to;
 }
 
@@ -152,18 +33,25 @@ class ConvStep : public Step {
         round_up(int64_t{spec.out.height} * spec.out.row_stride, kernels.traits.lanes) /
         kernels.traits.lanes;
     const bool by_count = spec.kernel == ConvKernel::kFlat && vectors <= kFewTiles * spec.tile;
-    const TiledSlices tiled =
+    TiledSlices tiled =
         tile_slices(packed, shape, spec.block_channels, filter_block, share_, by_count);
     unit_ = aligned_copy(tiled.unit);
     ptr_ = aligned_copy(tiled.ptr);
     channel_ = aligned_copy(tiled.channel);
     codes_ = aligned_copy(tiled.codes);
     if (!tiled.codes.empty()) code_unit_ = packed.unit;
-    if (spec.kernel == ConvKernel::kWinograd3x3) winograd_ = kernels.winograd_rows;
-    if (spec.kernel == ConvKernel::kWinogradHalf3x3) winograd_ = kernels.winograd_half_rows;
-    const bool down = spec.kernel == ConvKernel::kWinogradPairs3x3;
-    if (down) winograd_ = kernels.winograd_pairs;
-    values_ = aligned_copy(winograd_ ? winograd_weights(tiled.values, down) : tiled.values);
+    std::vector<float> values = std::move(tiled.values);
+    if (spec.kernel == ConvKernel::kWinograd3x3) {
+      transform_ = kernels.winograd_rows;
+      values = winograd_weights(values, false);
+    } else if (spec.kernel == ConvKernel::kWinogradPairs3x3) {
+      transform_ = kernels.winograd_pairs;
+      values = winograd_weights(values, true);
+    } else if (spec.kernel == ConvKernel::kPairs3x3s2) {
+      transform_ = kernels.transform_strided_pairs;
+      values = strided_weights(values);
+    }
+    values_ = aligned_copy(values);
     blocks_ = tiled.blocks;
     units_ = tiled.units;
     any_slices_ = !tiled.channel.empty();
@@ -177,6 +65,8 @@ class ConvStep : public Step {
       rows_ = AlignedBuffer<float>(row_floats_ * threads);
     }
     switch (spec.kernel) {
+      case ConvKernel::kWinograd7x7s2:
+        break;  // has a step of its own
       case ConvKernel::kFlat:
         conv_ = kernels.conv_flat;
         break;
@@ -207,9 +97,6 @@ class ConvStep : public Step {
       case ConvKernel::kWinograd3x3:
         conv_ = kernels.conv_winograd3x3;
         break;
-      case ConvKernel::kWinogradHalf3x3:
-        conv_ = kernels.conv_winograd_half3x3;
-        break;
       case ConvKernel::kWinogradPairs3x3:
         conv_ = kernels.conv_winograd_pairs3x3;
         break;
@@ -226,7 +113,7 @@ class ConvStep : public Step {
     const float* in = frame.arena + spec_.in.offset;
     int64_t channel_stride = spec_.in.channel_stride;
     if (spec_.staged) {
-      if (any_slices_) winograd_ ? run_winograd(frame) : run_stage(frame);
+      if (any_slices_) transform_ ? run_transform(frame) : run_stage(frame);
       in = frame.scratch;
       channel_stride = stage_.channel_stride;
     }
@@ -279,8 +166,8 @@ class ConvStep : public Step {
     const int units = static_cast<int>(slices.size());
     std::vector<int64_t> before(units + 1, 0);
     for (int u = 0; u < units; ++u) before[u + 1] = before[u] + slices[u] + 1;
-    const int64_t work = before[units] * static_cast<int64_t>(taps_.size()) * spec_.out.height *
-                         spec_.out.row_stride;
+    const int64_t work = before[units] * spec_.window.kernel_h * spec_.window.kernel_w *
+                         spec_.out.height * spec_.out.row_stride;
     const int64_t parts = std::max<int64_t>(
         1, std::min({work / kPartWork, int64_t{units}, int64_t{Frame::kPartsPerThread} * threads}));
     share_.push_back(0);
@@ -324,7 +211,7 @@ class ConvStep : public Step {
     });
   }
 
-  void run_winograd(const Frame& frame) const {
+  void run_transform(const Frame& frame) const {
     const Image& in = spec_.in;
     WinogradArgs a{};
     a.in = frame.arena + in.offset;
@@ -335,8 +222,9 @@ class ConvStep : public Step {
     a.out = frame.scratch;
     a.out_stride = stage_.channel_stride;
     a.plane_stride = stage_.plane_stride;
+    a.parts = spec_.tile;
     const int parts = frame.parts(in.channels, stage_.channel_stride);
-    frame.split(in.channels, parts, [&](int begin, int end, int) { winograd_(a, begin, end); });
+    frame.split(in.channels, parts, [&](int begin, int end, int) { transform_(a, begin, end); });
   }
 
   static constexpr int64_t kPartWork = 200000;  // multiplications
@@ -344,7 +232,7 @@ class ConvStep : public Step {
 
   const KernelTable& kernels_;
   const ConvSpec spec_;
-  const Stage stage_;
+  const ConvStage stage_;
   const std::vector<int32_t> taps_;
   const std::vector<uint8_t> mask_;
   AlignedBuffer<uint32_t> unit_, ptr_;
@@ -357,7 +245,7 @@ class ConvStep : public Step {
   std::vector<int> share_;
   int64_t margin_ = 0, row_floats_ = 0;
   mutable AlignedBuffer<float> rows_;  // staging: a row for each thread
-  void (*winograd_)(const WinogradArgs&, int, int) = nullptr;
+  void (*transform_)(const WinogradArgs&, int, int) = nullptr;
   void (*conv_)(const ConvArgs&, int, int) = nullptr;
 };
 
@@ -375,7 +263,7 @@ std::vector<uint8_t> pixel_mask(const Image& image) {
 }
 
 int64_t stage_floats(const ConvSpec& spec, int lanes) {
-  return spec.in.channels * Stage(spec, lanes).channel_stride;
+  return spec.in.channels * ConvStage(spec, lanes).channel_stride;
 }
 
 std::unique_ptr<Step> make_conv_step(const KernelTable& kernels, int threads, const ConvSpec& spec,

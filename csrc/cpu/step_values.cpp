@@ -71,15 +71,21 @@ class BinaryStep : public Step {
 class AffineStep : public Step {
  public:
   AffineStep(const KernelTable& kernels, const View& in, const View& out, std::vector<float> scale,
-             std::vector<float> shift)
-      : kernels_(kernels), in_(in), out_(out), scale_(std::move(scale)), shift_(std::move(shift)) {}
+             std::vector<float> shift, Activation activation)
+      : kernels_(kernels),
+        in_(in),
+        out_(out),
+        scale_(std::move(scale)),
+        shift_(std::move(shift)),
+        activation_(activation) {}
 
   void run(const Frame& frame) const override {
     const float* in = frame.arena + in_.offset;
     float* out = frame.arena + out_.offset;
     const int64_t count = out_.row_floats();
     if (out_.shape.size() == 1) {
-      for (int64_t i = 0; i < count; ++i) out[i] = in[i] * scale_[i] + shift_[i];
+      for (int64_t i = 0; i < count; ++i)
+        kernels_.row_affine(in + i, scale_[i], shift_[i], out + i, 1, activation_);
       return;
     }
     const int64_t rows_a_channel = out_.rows() / out_.shape[0];
@@ -88,7 +94,8 @@ class AffineStep : public Step {
       for_rows<2>(out_.shape, {&in_.strides, &out_.strides}, begin, end,
                   [&](const std::array<int64_t, 2>& at) {
                     const int64_t c = row++ / rows_a_channel;
-                    kernels_.row_affine(in + at[0], scale_[c], shift_[c], out + at[1], count);
+                    kernels_.row_affine(in + at[0], scale_[c], shift_[c], out + at[1], count,
+                                        activation_);
                   });
     });
   }
@@ -99,6 +106,7 @@ class AffineStep : public Step {
   const KernelTable& kernels_;
   const View in_, out_;
   const std::vector<float> scale_, shift_;
+  const Activation activation_;
 };
 
 // The last axis of the input belongs to `reduced` or to `kept`; rows of whichever it is.
@@ -143,7 +151,8 @@ class ReduceStep : public Step {
                                   }
                                   first = false;
                                 });
-                    if (factor_ != 1.0f) kernels_.row_affine(to, factor_, 0.0f, to, count);
+                    if (factor_ != 1.0f)
+                      kernels_.row_affine(to, factor_, 0.0f, to, count, Activation::kNone);
                   });
     });
   }
@@ -287,8 +296,8 @@ std::unique_ptr<Step> make_binary_step(const KernelTable& kernels, RowKind kind,
 
 std::unique_ptr<Step> make_affine_step(const KernelTable& kernels, const View& in, const View& out,
                                        const std::vector<float>& scale,
-                                       const std::vector<float>& shift) {
-  return std::make_unique<AffineStep>(kernels, in, out, scale, shift);
+                                       const std::vector<float>& shift, Activation activation) {
+  return std::make_unique<AffineStep>(kernels, in, out, scale, shift, activation);
 }
 
 std::unique_ptr<Step> make_reduce_step(const KernelTable& kernels, const ReduceSpec& spec) {

@@ -76,7 +76,7 @@ class BlendStep : public Step {
     const BlendAxis &rows = spec_.rows, &columns = spec_.columns;
     const float* low = in + int64_t{rows.low[y]} * spec_.in.row_stride;
     const float* high = in + int64_t{rows.high[y]} * spec_.in.row_stride;
-    kernels_.row_affine(low, 1.0f - rows.share[y], 0.0f, buffer, spec_.in.width);
+    kernels_.row_affine(low, 1.0f - rows.share[y], 0.0f, buffer, spec_.in.width, Activation::kNone);
     if (rows.share[y] != 0.0f) kernels_.row_axpy(high, rows.share[y], buffer, spec_.in.width);
     for (int x = 0; x < spec_.out.width; ++x)
       out[x] = buffer[columns.low[x]] * (1.0f - columns.share[x]) +

@@ -83,6 +83,15 @@ LNX_INLINE Vec right_in_rows(Vec v) {
   const __m512i x = _mm512_castps_si512(v);
   return _mm512_castsi512_ps(_mm512_maskz_alignr_epi32(0x7F7F, x, x, 1));
 }
+// The same within each quarter.
+LNX_INLINE Vec left_in_quarters(Vec v) {
+  const __m512i x = _mm512_castps_si512(v);
+  return _mm512_castsi512_ps(_mm512_maskz_alignr_epi32(0xEEEE, x, x, 15));
+}
+LNX_INLINE Vec right_in_quarters(Vec v) {
+  const __m512i x = _mm512_castps_si512(v);
+  return _mm512_castsi512_ps(_mm512_maskz_alignr_epi32(0x7777, x, x, 1));
+}
 LNX_INLINE Vec left2_in_rows(Vec v) {
   const __m512i x = _mm512_castps_si512(v);
   return _mm512_castsi512_ps(_mm512_maskz_alignr_epi32(0xFCFC, x, x, 14));

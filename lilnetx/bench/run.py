@@ -32,6 +32,9 @@ SHIPPED_MODEL = "resnet20-fashion-mnist.lnx"
 # Largest accepted difference to the float64 reference, relative to its largest value: ours, and
 # that of other engines, which may use fast convolution algorithms.
 MAX_REL_ERROR = 1e-4
+# The same on a GPU, where activations may have fewer bits.
+_MAX_REL_ERRORS = {"float32": MAX_REL_ERROR, "float16": 2e-2, "bfloat16": 1e-1}
+_PRECISIONS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 MAX_REL_ERROR_OTHERS = 1e-3
 
 # Of the profile: as many as fit into the time, but so many at least and at most.
@@ -56,6 +59,9 @@ class BenchmarkOptions:
         cores: Cores to stay on, or None.
         seed: Of the random input.
         tune: As for :class:`~lilnetx.runtime.Session`; what is measured is not part of the load.
+        device: As for :class:`~lilnetx.runtime.Session`. A call goes from numpy to numpy, so on a
+            GPU it includes both copies; no contenders run unless they are named.
+        dtype: Of activations on a GPU.
     """
 
     batch: int = 1
@@ -68,6 +74,8 @@ class BenchmarkOptions:
     cores: tuple[int, ...] | None = None
     seed: int = 0
     tune: bool | Literal["cache"] = "cache"
+    device: str = "cpu"
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -180,7 +188,9 @@ def run_benchmark(
         MissingExtraError: A contender that was asked for is not installed.
         WrongResultError: An output is wrong, so nothing was timed.
     """
-    names = default_contenders() if options.against is None else options.against
+    names = options.against
+    if names is None:
+        names = default_contenders() if options.device == "cpu" else ()
     check_names(names)
     if options.cores is not None:
         _pin(options.cores)
@@ -195,7 +205,7 @@ def run_benchmark(
             on_stage(f"preparing {name}")
             others.append(make_contender(name, graph, x, options.threads))
         on_stage("checking outputs against the float64 reference")
-        error = _check(session, others, x)
+        error = _check(session, others, x, _MAX_REL_ERRORS[options.dtype])
         on_stage("timing layers")
         layers = _profile(session, x)
         on_stage(f"timing the network: {', '.join(['lilnetx', *names])}")
@@ -208,7 +218,13 @@ def run_benchmark(
             seed=options.seed,
         )
         rows = [
-            ContenderRow("lilnetx", "fp32", __version__, session.isa, timings["lilnetx"]),
+            ContenderRow(
+                "lilnetx",
+                _PRECISIONS[options.dtype],
+                __version__,
+                session.isa,
+                timings["lilnetx"],
+            ),
             *(
                 ContenderRow(c.name, c.precision, c.version, c.settings, timings[c.name])
                 for c in others
@@ -265,17 +281,32 @@ def _load(file: Path, options: BenchmarkOptions) -> tuple[Session, float]:
     sessions: list[Session] = []
 
     def load() -> None:
-        tune: Literal[False, "cache"] = "cache" if options.tune else False
-        sessions[:] = [Session(file, threads=options.threads, isa=options.isa, tune=tune)]
+        # A GPU's kernels are measured at the first run, which is not part of the load.
+        tune: bool | Literal["cache"] = options.tune
+        if not on_gpu:
+            tune = "cache" if options.tune else False
+        sessions[:] = [
+            Session(
+                file,
+                threads=options.threads,
+                isa=options.isa,
+                tune=tune,
+                device=options.device,
+                dtype=options.dtype,
+            )
+        ]
 
-    if options.tune is True:
+    on_gpu = options.device != "cpu"
+    if options.tune is True and not on_gpu:
         # What is measured here is remembered for the loads that are timed.
         Session(file, threads=options.threads, isa=options.isa, tune=True)
     times = [time_once(load) for _ in range(options.loads)]
     return sessions[0], float(np.median(times))
 
 
-def _check(session: Session, others: list[Contender], x: NDArray[np.float32]) -> float:
+def _check(
+    session: Session, others: list[Contender], x: NDArray[np.float32], limit: float
+) -> float:
     """Our error; WrongResultError when it, or that of a contender, is too large.
 
     The reference is slow, so of a batch only the first and the last image are compared.
@@ -287,7 +318,7 @@ def _check(session: Session, others: list[Contender], x: NDArray[np.float32]) ->
     errors = [relative_error(y[rows], ref) for y, ref in zip(ours, reference, strict=True)]
     # numpy's maximum lets a NaN through, the built-in one may drop it.
     error = float(np.max(errors))
-    _require("lilnetx", error, MAX_REL_ERROR)
+    _require("lilnetx", error, limit)
     for contender in others:
         theirs = relative_error(contender.call()[rows], reference[0])
         _require(contender.name, theirs, MAX_REL_ERROR_OTHERS)
@@ -310,7 +341,7 @@ def _profile(session: Session, x: NDArray[np.float32]) -> tuple[LayerRow, ...]:
     weighted = {layer.name: layer for layer in layer_stats(session.graph)}
     total = float(sum(step.ms for step in steps))
     rows = []
-    for step, planned in zip(steps, session.plan.steps, strict=True):
+    for step, planned in zip(steps, session.plan_for(len(x)).steps, strict=True):
         # Handing out the output is a step of its own, with its layer's name and no weights.
         layer = weighted.pop(step.name, None)
 

@@ -32,6 +32,7 @@ examples:
   lilnetx-bench                                        the model that comes with the package
   lilnetx-bench fashion.lnx --against onnxruntime --json out.json
   lilnetx-bench resnet50.lnx --batch 16 --threads 2 --seconds 20 --tune
+  lilnetx-bench resnet50.lnx --batch 64 --device triton --dtype float16
 """
 
 
@@ -63,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
         cores=args.pin,
         seed=args.seed,
         tune=True if args.tune else "cache",
+        device=args.device,
+        dtype=args.dtype,
     )
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     try:
@@ -108,7 +111,7 @@ def _declare_options(parser: CommandParser) -> None:
         type=_names,
         metavar="A,B",
         help="contenders: torch, onnxruntime, openvino, torch-compile, or none (default: those of "
-        "the first three that are installed)",
+        "the first three that are installed; on a GPU none)",
     )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the result as JSON")
     parser.add_argument("--csv", type=Path, metavar="OUT", help="write the tables as CSV")
@@ -122,6 +125,18 @@ def _declare_options(parser: CommandParser) -> None:
     )
     parser.add_argument(
         "--isa", metavar="NAME", help="avx512, avx2, neon or portable (default: the best)"
+    )
+    parser.add_argument(
+        "--device",
+        choices=("cpu", "triton", "cuda"),
+        default="cpu",
+        help="cpu, or the kernels of a GPU: triton or cuda (default: cpu)",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "float16", "bfloat16"),
+        default="float32",
+        help="of activations on a GPU (default: float32)",
     )
     parser.add_argument(
         "--tune",

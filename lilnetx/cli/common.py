@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from lilnetx.atomic import require_regular
-from lilnetx.errors import LilnetxError, OutputError, UsageError
+from lilnetx.errors import LilnetxError, MissingExtraError, OutputError, UsageError
 
 EXIT_OK = 0
 EXIT_DIFFERENT = 1  # as diff reports it
@@ -106,6 +106,15 @@ def progress(items: Iterable[Any], total: int, title: str, unit: str) -> Iterato
         return
     # disable=None: no bar unless standard error is a terminal.
     yield from tqdm(items, total=total, desc=title, unit=unit, disable=None, leave=False)
+
+
+def progress_bar(total: int, title: str, unit: str) -> Any:
+    """A bar to update by hand: a context manager with ``n`` and ``update(more)``."""
+    try:
+        from tqdm import tqdm
+    except ImportError as error:
+        raise MissingExtraError("tqdm", "train", "training") from error
+    return tqdm(total=total, desc=title, unit=unit, disable=None, leave=False)
 
 
 def positive_int(text: str) -> int:

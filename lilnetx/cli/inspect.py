@@ -125,5 +125,8 @@ def _as_text(path: Path, summary: FileSummary, layers: Sequence[LayerBytes]) -> 
     header = ("<layer", "<op", "<weight", "<stored", "slices", "zero %", "macs", "macs left")
     if layers:
         header = (*header, "bytes")
-        rows = [(*row, f"{layer.total:,}") for row, layer in zip(rows, layers, strict=True)]
+        # Operators without layers of their own, such as scales of channels, come last.
+        sizes = {layer.name: f"{layer.total:,}" for layer in layers}
+        rows = [(*row, sizes.pop(row[0], "0")) for row in rows]
+        rows += [(name, *[""] * 7, size) for name, size in sizes.items()]
     return f"{format_facts(facts)}\n\n{format_table(header, rows)}"

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lilnetx.cli.common import EXIT_OK, CommandParser, require_folder_of, require_other_file
+from lilnetx.cli.common import (
+    EXIT_OK,
+    CommandParser,
+    add_data_root,
+    positive_float,
+    positive_int,
+    progress_bar,
+    require_folder_of,
+    require_other_file,
+)
+from lilnetx.cli.sources import Kind, add_input_shape, import_file, kind_of
 from lilnetx.cli.table import format_bytes
+from lilnetx.errors import UsageError
 from lilnetx.packing.side import SIDE_BITS
 
+if TYPE_CHECKING:
+    from torch import nn
+
 _EPILOG = """\
-example:
+examples:
   lilnetx pack runs/fashion -o fashion.lnx
+  lilnetx pack runs/fashion -o fashion.lnx --trim 0.005    (smaller, nearly the same answers)
+  lilnetx pack model.onnx -o model.lnx
 
 The file holds everything that a device needs: the graph, the integers, the decoders, folded batch
-norm, class names and the input normalisation. The data set itself is not needed here.
+norm, class names and the input normalisation. The data set itself is needed for --trim alone.
 """
 
 
@@ -23,12 +40,16 @@ def add_parser(subparsers: argparse._SubParsersAction[CommandParser]) -> None:
     """Declare the command."""
     parser = subparsers.add_parser(
         "pack",
-        help="pack a trained checkpoint into one .lnx file",
-        description="Freeze a trained network, entropy-code its integers, and write one .lnx file.",
+        help="pack a trained checkpoint or another model into one .lnx file",
+        description="Freeze a trained network, entropy-code its integers, and write one .lnx file. "
+        "ONNX models (.onnx) and programs of torch.export (.pt2) are packed as they are, with "
+        "float32 weights; 'lilnetx check' says beforehand what is in the way.",
         epilog=_EPILOG,
     )
     parser.add_argument(
-        "checkpoint", type=Path, help="checkpoint of lilnetx train, or the folder of the run"
+        "model",
+        type=Path,
+        help="checkpoint of lilnetx train, the folder of the run, or an .onnx or .pt2 file",
     )
     parser.add_argument(
         "-o", "--output", required=True, type=Path, metavar="FILE", help=".lnx file to write"
@@ -41,25 +62,85 @@ def add_parser(subparsers: argparse._SubParsersAction[CommandParser]) -> None:
         help="significant bits of the scales and biases; 0 keeps them float32 (default: "
         "%(default)s)",
     )
+    add_input_shape(parser)
+    parser.add_argument(
+        "--trim",
+        type=positive_float,
+        metavar="D",
+        help="let integers change to ones that take fewer bytes, as long as the mean "
+        "Kullback-Leibler divergence of the answers from those of the trained network, on training "
+        "images, stays below D nats; 0.002 to 0.01 is of use",
+    )
+    parser.add_argument(
+        "--trim-images",
+        type=positive_int,
+        default=2000,
+        metavar="N",
+        help="training images for --trim (default: %(default)s)",
+    )
+    add_data_root(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Rebuild the network of a checkpoint, pack it, and print what came of it."""
+    """Pack a model, and print what came of it."""
     require_folder_of(args.output)
+    require_other_file(args.model, args.output)
+    kind = kind_of(args.model)
+    if kind == "lnx":
+        raise UsageError(f"{args.model}: is packed already")
+    if kind == "checkpoint":
+        if args.input_shape:
+            raise UsageError("--input-shape is for ONNX models; a checkpoint knows its images")
+        note = _pack_checkpoint(args)
+    else:
+        if args.trim is not None:
+            raise UsageError(
+                "--trim is for checkpoints of lilnetx train, whose weights are integers"
+            )
+        note = _pack_import(args, kind)
     from lilnetx.format import inspect_lnx
+
+    summary = inspect_lnx(args.output)
+    ratio = summary.dense_fp32_bytes / summary.file_bytes
+    print(
+        f"{args.output}: {format_bytes(summary.file_bytes)}, 1/{ratio:.1f} of the dense float32 "
+        f"parameters ({format_bytes(summary.dense_fp32_bytes)})"
+    )
+    if note:
+        print(f"note: {note}")
+    return EXIT_OK
+
+
+def _pack_import(args: argparse.Namespace, kind: Kind) -> str:
+    """Pack a model of another framework as it is."""
+    from lilnetx import __version__
+    from lilnetx.format import write_lnx
+
+    graph = import_file(args.model, kind, args.input_shape)
+    meta = {"producer": f"lilnetx {__version__}", "source": args.model.name}
+    write_lnx(dataclasses.replace(graph, meta=meta), args.output)
+    sizes = ", other heights and widths too" if graph.free_size else ""
+    shapes = " and ".join("x".join(map(str, shape)) for shape in graph.inputs.values())
+    return f"float32 weights as they were; images of {shapes}{sizes}"
+
+
+def _pack_checkpoint(args: argparse.Namespace) -> str:
+    """Rebuild the network of a checkpoint and pack it."""
     from lilnetx.packing import pack
     from lilnetx.train.checkpoint import load_checkpoint, restore
     from lilnetx.train.loop import CHECKPOINT
     from lilnetx.train.start import build_model
 
-    path = args.checkpoint / CHECKPOINT if args.checkpoint.is_dir() else args.checkpoint
+    path = args.model / CHECKPOINT if args.model.is_dir() else args.model
     require_other_file(path, args.output)
     state = load_checkpoint(path)
     config, facts = state["config"], state["data"]
     model, _ = build_model(config, facts)
     restore(path, state, model, None)
     model.eval()
+    if args.trim is not None:
+        _trim(model, state, args)
     pack(
         model,
         args.output,
@@ -67,15 +148,36 @@ def run(args: argparse.Namespace) -> int:
         side_bits=args.side_bits,
         meta=_meta(state),
     )
-    summary = inspect_lnx(args.output)
-    ratio = summary.dense_fp32_bytes / summary.file_bytes
-    print(
-        f"{args.output}: {format_bytes(summary.file_bytes)}, 1/{ratio:.1f} of the dense float32 "
-        f"parameters ({format_bytes(summary.dense_fp32_bytes)})"
-    )
     if state["epoch"] < config.epochs:
-        print(f"note: the checkpoint is of epoch {state['epoch']} of {config.epochs}")
-    return EXIT_OK
+        return f"the checkpoint is of epoch {state['epoch']} of {config.epochs}"
+    return ""
+
+
+def _trim(model: nn.Module, state: dict[str, Any], args: argparse.Namespace) -> None:
+    """Trim on images that the network was trained on, and print what it did."""
+    import torch
+
+    from lilnetx.data import load, normalise, validation_split
+    from lilnetx.packing.trim import trim
+
+    config, facts = state["config"], state["data"]
+    data = load(facts.name, args.data_root)
+    trained_on, _ = validation_split(len(data.train_images), config.validation, config.seed)
+    images = data.train_images[trained_on[: args.trim_images]]
+    with progress_bar(100, "trim", "%") as bar:
+        report = trim(
+            model.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+            torch.from_numpy(normalise(images, facts.mean, facts.std)),
+            args.trim,
+            seed=config.seed,
+            progress=lambda done: bar.update(int(100 * done) - bar.n),
+        )
+    print(
+        f"trimmed: {100 * report.changed:.2f} % of the integers changed, zero slices "
+        f"{100 * report.zero_slices_before:.1f} -> {100 * report.zero_slices_after:.1f} %; the "
+        f"class is the same for {100 * report.agreement:.1f} % of {report.images:,} images, "
+        f"divergence {report.divergence:.4f} nats"
+    )
 
 
 def _meta(state: dict[str, Any]) -> dict[str, Any]:

@@ -134,7 +134,10 @@ def _network(a: Graph, b: Graph) -> dict[str, tuple[str, str]]:
     def facts(graph: Graph, other: Graph) -> dict[str, str]:
         common = {node.name for node in other.nodes}
         return {
-            "input": f"{graph.input_name} {'x'.join(map(str, graph.input_shape))}",
+            "input": ", ".join(
+                f"{name} {'x'.join(map(str, shape))}" for name, shape in graph.inputs.items()
+            )
+            + (", any height and width" if graph.free_size else ""),
             "outputs": ", ".join(graph.outputs),
             "order": ", ".join(node.name for node in graph.nodes if node.name in common),
             "synthetic": str(graph.synthetic),

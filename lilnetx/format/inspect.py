@@ -11,7 +11,7 @@ from lilnetx.errors import CorruptSectionError, GraphError
 from lilnetx.format.container import Container, open_lnx, path_text
 from lilnetx.format.reader import read_skeleton
 from lilnetx.format.weight_info import Skeleton, WeightInfo, filters
-from lilnetx.graph.ir import Node, Shape, Weighted
+from lilnetx.graph.ir import ChannelAffine, Constant, Node, Shape, Weighted
 from lilnetx.graph.weights import is_pointwise, weight_shape
 
 
@@ -102,7 +102,7 @@ def inspect_lnx(path: str | os.PathLike[str]) -> FileSummary:
     kxk = [layer for layer in layers if layer.name not in pointwise]
     one = [layer for layer in layers if layer.name in pointwise]
     by_section = {name.decode(): s.length for name, s in container.sections.items()}
-    parameters = sum(layer.parameters for layer in layers)
+    parameters = sum(layer.parameters for layer in layers) + _other_parameters(skeleton)
     return FileSummary(
         file_bytes=container.header.file_bytes,
         version=container.header.version,
@@ -123,6 +123,17 @@ def inspect_lnx(path: str | os.PathLike[str]) -> FileSummary:
         input_shape=skeleton.graph.input_shape,
         meta=skeleton.graph.meta,
     )
+
+
+def _other_parameters(skeleton: Skeleton) -> int:
+    """Scales and shifts of channels, and constants."""
+    total = 0
+    for node in skeleton.graph.nodes:
+        if isinstance(node.op, ChannelAffine):
+            total += 2 * node.op.channels
+        elif isinstance(node.op, Constant):
+            total += skeleton.weights[node.name].size
+    return total
 
 
 def _layers(skeleton: Skeleton, path: str) -> list[LayerSummary]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from lilnetx.errors import GraphError
 from lilnetx.graph.ir import ChannelAffine, Constant, DenseWeight, Graph, Node, Shape, Weighted
-from lilnetx.graph.ops.base import MAX_RANK
+from lilnetx.graph.ops.base import MAX_ELEMENTS, MAX_RANK, elements
 from lilnetx.graph.ops.pool import pool_output
 from lilnetx.graph.ops.weighted import conv_output
 from lilnetx.graph.weights import latent_shape, weight_shape
@@ -76,6 +76,9 @@ def output_shape(node: Node, inputs: list[Shape]) -> Shape:
         shape = node.op.output_shape(inputs)
         if len(shape) > MAX_RANK:
             raise GraphError(f"gives shape {shape}, expected at most {MAX_RANK} axes")
+        # Images lie plane by plane; all else in one row, which must have a length.
+        if len(shape) != 3 and elements(shape) > MAX_ELEMENTS:
+            raise GraphError(f"gives shape {shape}, expected at most {MAX_ELEMENTS} elements")
     except GraphError as error:
         raise GraphError(f"node {node.name!r}: {_kind(node)} {error}") from None
     return shape

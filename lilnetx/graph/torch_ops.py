@@ -1,231 +1,236 @@
-"""What each ATen operator becomes in the graph; one short function per operator."""
+"""What ATen operators on values of any rank become; one short function per operator."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lilnetx.errors import UnsupportedOperatorError
-from lilnetx.graph.ir import (
-    Activation,
-    Add,
-    AvgPool2d,
-    Conv2d,
-    Flatten,
-    GlobalAvgPool,
-    HardSigmoid,
-    HardSwish,
-    Linear,
-    MaxPool2d,
-    Pair,
-    Relu,
-    Relu6,
-    Sigmoid,
-    Silu,
-    Softmax,
-)
+from lilnetx.graph import ir, lowering
+from lilnetx.graph.builder import Operand, RefusalError, Value
+from lilnetx.graph.ir import Activation
+from lilnetx.graph.torch_images import HANDLERS as IMAGES
 
 if TYPE_CHECKING:
     from torch.fx import Node as FxNode
 
-    from lilnetx.graph.from_torch import Draft, Importer
+    from lilnetx.graph.from_torch import Importer
 
-Handler = Callable[["Importer", "FxNode"], None]
-
-
-def _pair(value: Any) -> Pair:
-    """An int, ``[a]`` or ``[a, b]`` as a pair."""
-    values = [value] if isinstance(value, int) else list(value)
-    return (int(values[0]), int(values[-1]))
+Result = Operand | Sequence[Operand] | None
+Handler = Callable[["Importer", "FxNode"], Result]
 
 
-def _conv2d(importer: Importer, node: FxNode) -> None:
+def _linear(importer: Importer, node: FxNode) -> Value:
     a = importer.arguments(node)
-    source = importer.value(node, a["input"])
-    weight = importer.constant(node, a["weight"])
-    if weight is None or weight.ndim != 4 or len(importer.shape(a["input"])) != 3:
-        raise importer.unsupported(node, "on other than (N, C, H, W)")
-    filters, channels, *taps = weight.shape
-    kernel, stride, dilation = _pair(taps), _pair(a["stride"]), _pair(a["dilation"])
-    padding = a["padding"]
-    if padding == "same":
-        span = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-        if any(s % 2 for s in span):
-            raise importer.unsupported(node, "padding 'same' that differs between two sides")
-        padding = [s // 2 for s in span]
-    elif padding == "valid":
-        padding = 0
-    groups = int(a["groups"])
-    op = Conv2d(channels * groups, filters, kernel, stride, _pair(padding), dilation, groups)
-    draft = importer.add(node, op, source)
-    draft.weight = weight.astype(np.float32)
-    draft.bias = importer.constant(node, a["bias"])
+    weight = importer.constant(a["weight"], "a weight")
+    assert weight is not None
+    bias = importer.constant(a["bias"], "a bias")
+    return lowering.linear(importer.build, importer.value(a["input"]), weight, bias)
 
 
-def _linear(importer: Importer, node: FxNode) -> None:
+def _addmm(importer: Importer, node: FxNode) -> Operand:
     a = importer.arguments(node)
-    source = importer.value(node, a["input"])
-    weight = importer.constant(node, a["weight"])
-    if weight is None or len(importer.shape(a["input"])) != 1:
-        raise importer.unsupported(node, "on other than (N, features): flatten first")
-    draft = importer.add(node, Linear(weight.shape[1], weight.shape[0]), source)
-    draft.weight = weight.astype(np.float32)
-    draft.bias = importer.constant(node, a["bias"])
+    if a["alpha"] != 1 or a["beta"] != 1:
+        raise RefusalError("with factors")
+    product = lowering.matmul(
+        importer.build, importer.operand(a["mat1"]), importer.operand(a["mat2"])
+    )
+    return lowering.binary(importer.build, "add", product, importer.operand(a["self"]))
 
 
-def _batch_norm(importer: Importer, node: FxNode) -> None:
-    a = importer.arguments(node)
-    if a.get("training"):
-        raise importer.unsupported(node, "without running statistics")
-    draft = _foldable(importer, node, a["input"])
-    mean = importer.constant(node, a["running_mean"])
-    variance = importer.constant(node, a["running_var"])
-    if mean is None or variance is None:
-        raise importer.unsupported(node, "without running statistics")
-    gamma, beta = importer.constant(node, a["weight"]), importer.constant(node, a["bias"])
-    scale = (1.0 if gamma is None else gamma) / np.sqrt(variance + float(a["eps"]))
-    bias = 0.0 if draft.bias is None else draft.bias
-    draft.bias = (0.0 if beta is None else beta) + (bias - mean) * scale
-    draft.scale = scale if draft.scale is None else draft.scale * scale
-    importer.values[node] = draft.name
-
-
-def _foldable(importer: Importer, node: FxNode, argument: FxNode) -> Draft:
-    """The convolution or linear layer whose only reader is this batch norm."""
-    draft = importer.drafts.get(importer.values.get(argument, ""))
-    layer, _ = importer.path(node)
-    if draft is None or draft.weight is None:
-        raise UnsupportedOperatorError(
-            f"layer {layer!r}: batch norm can only be folded into a convolution or linear layer "
-            "right before it; move it there, or replace it by a depthwise 1×1 convolution"
-        )
-    step = argument
-    while len(step.users) == 1 and step is not draft.source:
-        step = step.all_input_nodes[0]
-    if len(step.users) != 1:
-        raise UnsupportedOperatorError(
-            f"layer {layer!r}: batch norm cannot be folded into {draft.name!r}, whose output is "
-            "also read elsewhere; give the batch norm a convolution of its own, or replace it by a "
-            "depthwise 1×1 convolution"
-        )
-    return draft
+def _matmul(importer: Importer, node: FxNode) -> Operand:
+    one, other = (importer.operand(argument) for argument in node.args[:2])
+    return lowering.matmul(importer.build, one, other)
 
 
 def _activation(op: Activation) -> Handler:
-    def handler(importer: Importer, node: FxNode) -> None:
-        importer.add(node, op, importer.value(node, node.args[0]))
+    return lambda importer, node: importer.build.add(op, importer.value(node.args[0]))
+
+
+def _leaky_relu(importer: Importer, node: FxNode) -> Value:
+    a = importer.arguments(node)
+    slope = float(np.float32(a["negative_slope"]))
+    return importer.build.add(ir.LeakyRelu(slope), importer.value(a["self"]))
+
+
+def _gelu(importer: Importer, node: FxNode) -> Value:
+    a = importer.arguments(node)
+    op = ir.Gelu() if a["approximate"] == "none" else ir.GeluTanh()
+    return importer.build.add(op, importer.value(a["self"]))
+
+
+def _clip(importer: Importer, node: FxNode) -> Value:
+    a = importer.arguments(node)
+    least, most = (a["min_val"], a["max_val"]) if "min_val" in a else (a["min"], a["max"])
+    x = importer.value(a["self"])
+    if (least, most) in ((0, None), (0, 6)):
+        path, layer = importer.path(node)
+        what = "relu" if most is None else "relu6"
+        if not layer:
+            importer.build.name = f"{path}.{what}" if path else what
+    least, most = (-math.inf if least is None else least), (math.inf if most is None else most)
+    return lowering.clip(importer.build, x, float(least), float(most))
+
+
+def _binary(kind: str) -> Handler:
+    def handler(importer: Importer, node: FxNode) -> Operand:
+        a = importer.arguments(node)
+        if a.get("rounding_mode"):
+            raise RefusalError("with rounding")
+        one, other = importer.operand(a["self"]), importer.operand(a["other"])
+        if a.get("alpha", 1) != 1:
+            name = importer.build.name
+            importer.build.name = f"{name}.alpha"
+            factor = np.asarray(a["alpha"], np.float32)
+            other = lowering.binary(importer.build, "mul", other, factor)
+            importer.build.name = name
+        if importer.operator(node) == "rsub":
+            one, other = other, one
+        return lowering.binary(importer.build, kind, one, other)
 
     return handler
 
 
-def _clip(importer: Importer, node: FxNode) -> None:
-    """``clamp`` and ``hardtanh``, as far as they are ReLU or ReLU6."""
+def _negative(importer: Importer, node: FxNode) -> Operand:
+    x = importer.value(node.args[0])
+    return lowering.binary(importer.build, "mul", x, np.array(-1.0, np.float32))
+
+
+def _reciprocal(importer: Importer, node: FxNode) -> Operand:
+    x = importer.value(node.args[0])
+    return lowering.binary(importer.build, "div", np.array(1.0, np.float32), x)
+
+
+def _reduce(kind: str) -> Handler:
+    def handler(importer: Importer, node: FxNode) -> Value:
+        a = importer.arguments(node)
+        x = importer.value(a["self"])
+        axes = a.get("dim")
+        axes = [axes] if isinstance(axes, int) else list(axes or range(len(x.shape)))
+        return importer.build.reduce(kind, x, axes, bool(a.get("keepdim", False)))
+
+    return handler
+
+
+def _softmax(importer: Importer, node: FxNode) -> Value:
     a = importer.arguments(node)
-    least, most = (a["min_val"], a["max_val"]) if "min_val" in a else (a["min"], a["max"])
-    if least != 0 or most not in (None, 6):
-        raise importer.unsupported(node, f"between {least} and {most}")
-    op, what = (Relu(), "relu") if most is None else (Relu6(), "relu6")
-    importer.add(node, op, importer.value(node, a["self"]), what=what)
+    return importer.build.softmax(importer.value(a["self"]), int(a["dim"]))
 
 
-def _add(importer: Importer, node: FxNode) -> None:
+def _reshape(importer: Importer, node: FxNode) -> Value:
+    """Any change of shape: torch has computed which."""
+    target = importer.shape(node)
+    x = importer.value(importer.arguments(node)["self"])
+    if len(target) == 2 and target != x.shape:
+        path, _ = importer.path(node)
+        importer.build.name = f"{path}.flatten" if path else "flatten"
+    return importer.build.reshape(x, target)
+
+
+def _permute(importer: Importer, node: FxNode) -> Value:
     a = importer.arguments(node)
-    if not all(a[side] in importer.values for side in ("self", "other")):
-        raise importer.unsupported(node, "of a constant")
-    if a.get("alpha", 1) != 1 or importer.shape(a["self"]) != importer.shape(a["other"]):
-        raise importer.unsupported(node, "with a factor or of two shapes")
-    importer.add(node, Add(), importer.values[a["self"]], importer.values[a["other"]])
+    return importer.build.transpose(importer.value(a["self"]), [int(d) for d in a["dims"]])
 
 
-def _max_pool2d(importer: Importer, node: FxNode) -> None:
+def _transpose(importer: Importer, node: FxNode) -> Value:
     a = importer.arguments(node)
-    if _pair(a["dilation"]) != (1, 1):
-        raise importer.unsupported(node, "with dilation")
-    kernel = _pair(a["kernel_size"])
-    stride = _pair(a["stride"] or kernel)
-    op = MaxPool2d(kernel, stride, _pair(a["padding"]), bool(a["ceil_mode"]))
-    importer.add(node, op, importer.value(node, a["self"]), what="max_pool2d")
+    x = importer.value(a["self"])
+    axes = list(range(len(x.shape)))
+    one, other = (int(a.get(f"dim{i}", i)) % len(axes) for i in (0, 1))
+    axes[one], axes[other] = axes[other], axes[one]
+    return importer.build.transpose(x, axes)
 
 
-def _avg_pool2d(importer: Importer, node: FxNode) -> None:
+def _concat(importer: Importer, node: FxNode) -> Value:
     a = importer.arguments(node)
-    if a["divisor_override"] is not None:
-        raise importer.unsupported(node, "with divisor_override")
-    kernel = _pair(a["kernel_size"])
-    op = AvgPool2d(
-        kernel,
-        _pair(a["stride"] or kernel),
-        _pair(a["padding"]),
-        bool(a["ceil_mode"]),
-        bool(a["count_include_pad"]),
-    )
-    importer.add(node, op, importer.value(node, a["self"]))
+    operands = [importer.operand(tensor) for tensor in a["tensors"]]
+    return importer.build.concat(operands, int(a["dim"]))
 
 
-def _adaptive_avg_pool2d(importer: Importer, node: FxNode) -> None:
+def _stack(importer: Importer, node: FxNode) -> Value:
     a = importer.arguments(node)
-    source = importer.value(node, a["self"])
-    pixels, out = importer.shape(a["self"])[1:], importer.shape(node)[1:]
-    if out == (1, 1):
-        importer.add(node, GlobalAvgPool(), source)
-    elif out == pixels:
-        importer.alias(node, a["self"])
-    elif all(size % parts == 0 for size, parts in zip(pixels, out, strict=True)):
-        kernel = _pair([size // parts for size, parts in zip(pixels, out, strict=True)])
-        importer.add(node, AvgPool2d(kernel, kernel), source)
-    else:
-        raise importer.unsupported(node, f"from {pixels} to {out} pixels, windows of several sizes")
+    build, name = importer.build, importer.build.name
+    axis = int(a["dim"]) % len(importer.shape(node))
+    parts: list[Operand] = []
+    for i, tensor in enumerate(a["tensors"]):
+        x = importer.value(tensor)
+        build.name = f"{name}.{i}"
+        parts.append(build.reshape(x, (*x.shape[:axis], 1, *x.shape[axis:])))
+    build.name = name
+    return build.concat(parts, axis)
 
 
-def _mean(importer: Importer, node: FxNode) -> None:
+def _slice(importer: Importer, node: FxNode) -> Value:
     a = importer.arguments(node)
-    source = importer.value(node, a["self"])
-    axes = sorted(int(d) % (len(importer.shape(a["self"])) + 1) for d in a.get("dim") or [])
-    if len(importer.shape(a["self"])) != 3 or axes != [2, 3]:
-        raise importer.unsupported(node, "over other than all pixels")
-    draft = importer.add(node, GlobalAvgPool(), source)
-    if not a["keepdim"]:
-        importer.add(node, Flatten(), draft.name, what="flatten")
+    x = importer.value(a["self"])
+    axis = int(a["dim"]) % len(x.shape)
+    start, stop = a["start"] or 0, a["end"]
+    if stop is None or stop >= x.shape[axis]:
+        stop = None
+    return importer.build.slice(x, axis, int(start), stop, int(a["step"]))
 
 
-def _reshape(importer: Importer, node: FxNode) -> None:
-    """Any change of shape that keeps the batch and either changes nothing or flattens."""
-    argument = importer.arguments(node)["self"]
-    source = importer.value(node, argument)
-    batches = {int(n.meta["val"].shape[0]) for n in (argument, node) if n.meta["val"].ndim}
-    before, after = importer.shape(argument), importer.shape(node)
-    if before == after:
-        importer.alias(node, argument)
-    elif len(batches) == 1 and after == (math.prod(before),):
-        importer.add(node, Flatten(), source, what="flatten")
-    else:
-        raise importer.unsupported(node, f"from (N, *{before}) to (N, *{after})")
-
-
-def _softmax(importer: Importer, node: FxNode) -> None:
+def _select(importer: Importer, node: FxNode) -> Value:
     a = importer.arguments(node)
-    if len(importer.shape(node)) != 1 or int(a["dim"]) not in (-1, 1):
-        raise importer.unsupported(node, "on other than the channels of (N, C)")
-    importer.add(node, Softmax(), importer.value(node, a["self"]), what="softmax")
+    x, name = importer.value(a["self"]), importer.build.name
+    axis = int(a["dim"]) % len(x.shape)
+    index = int(a["index"]) % x.shape[axis]
+    importer.build.name = f"{name}.slice"
+    part = importer.build.slice(x, axis, index, index + 1, 1)
+    importer.build.name = name
+    return importer.build.reshape(part, importer.shape(node))
 
 
-def _identity(importer: Importer, node: FxNode) -> None:
+def _narrow(importer: Importer, node: FxNode) -> Value:
+    a = importer.arguments(node)
+    x, start = importer.value(a["self"]), int(a["start"])
+    return importer.build.slice(x, int(a["dim"]), start, start + int(a["length"]), 1)
+
+
+def _split(importer: Importer, node: FxNode) -> list[Operand]:
+    """``split``, ``split_with_sizes``, ``chunk`` and ``unbind``: torch has computed the sizes."""
+    a = importer.arguments(node)
+    x, name = importer.value(a["self"]), importer.build.name
+    axis, at = int(a["dim"]) % len(x.shape), 0
+    unbind = importer.operator(node) == "unbind"
+    parts: list[Operand] = []
+    for i, tensor in enumerate(node.meta["val"]):
+        shape = tuple(int(n) for n in tensor.shape)
+        size = 1 if unbind else shape[axis]
+        importer.build.name = f"{name}.{i}"
+        part = importer.build.slice(x, axis, at, at + size, 1)
+        parts.append(importer.build.reshape(part, shape) if unbind else part)
+        at += size
+    return parts
+
+
+def _expand(importer: Importer, node: FxNode) -> Value:
+    x = importer.value(node.args[0])
+    if importer.shape(node) != x.shape:
+        raise RefusalError("to another shape: operators broadcast without it")
+    return x
+
+
+def _identity(importer: Importer, node: FxNode) -> Value:
     argument = node.all_input_nodes[0]
     if importer.arguments(node).get("train"):
-        raise importer.unsupported(node, "in training mode")
+        raise RefusalError("in training mode")
     if argument.meta["val"].dtype != node.meta["val"].dtype:
-        raise importer.unsupported(node, "to another dtype")
-    importer.alias(node, argument)
+        raise RefusalError("to another dtype")
+    return importer.value(argument)
 
 
-def _getitem(importer: Importer, node: FxNode) -> None:
-    """The first result of an operator that returns several; the others have no meaning here."""
-    if node.args[1] != 0:
-        raise importer.unsupported(node, "of a secondary result")
-    importer.alias(node, node.args[0])
+def _getitem(importer: Importer, node: FxNode) -> Operand:
+    """One of the results of an operator that returns several."""
+    results = importer.values.get(node.args[0])  # type: ignore[arg-type]
+    index = node.args[1]
+    if not isinstance(results, Sequence) or not isinstance(index, int):
+        raise RefusalError("of a constant")
+    if index >= len(results):
+        raise RefusalError("of a secondary result")
+    return results[index]
 
 
 def _ignore(importer: Importer, node: FxNode) -> None:
@@ -233,30 +238,49 @@ def _ignore(importer: Importer, node: FxNode) -> None:
 
 
 HANDLERS: dict[str, Handler] = {
-    "conv2d": _conv2d,
+    **IMAGES,
     "linear": _linear,
-    "batch_norm": _batch_norm,
-    "_native_batch_norm_legit_no_training": _batch_norm,
-    "relu": _activation(Relu()),
-    "relu6": _activation(Relu6()),
+    "addmm": _addmm,
+    **dict.fromkeys(("matmul", "bmm", "mm"), _matmul),
+    "relu": _activation(ir.Relu()),
+    "relu6": _activation(ir.Relu6()),
+    "hardswish": _activation(ir.HardSwish()),
+    "silu": _activation(ir.Silu()),
+    "hardsigmoid": _activation(ir.HardSigmoid()),
+    "sigmoid": _activation(ir.Sigmoid()),
+    "leaky_relu": _leaky_relu,
+    "gelu": _gelu,
     "hardtanh": _clip,
     "clamp": _clip,
-    "hardswish": _activation(HardSwish()),
-    "silu": _activation(Silu()),
-    "hardsigmoid": _activation(HardSigmoid()),
-    "sigmoid": _activation(Sigmoid()),
-    "add": _add,
-    "max_pool2d": _max_pool2d,
-    "max_pool2d_with_indices": _max_pool2d,
-    "avg_pool2d": _avg_pool2d,
-    "adaptive_avg_pool2d": _adaptive_avg_pool2d,
-    "mean": _mean,
-    "view": _reshape,
-    "_unsafe_view": _reshape,
-    "reshape": _reshape,
-    "flatten": _reshape,
-    "squeeze": _reshape,
+    "clamp_min": _clip,
+    "add": _binary("add"),
+    "sub": _binary("sub"),
+    "rsub": _binary("sub"),
+    "mul": _binary("mul"),
+    "div": _binary("div"),
+    "neg": _negative,
+    "reciprocal": _reciprocal,
+    "mean": _reduce("mean"),
+    "sum": _reduce("sum"),
+    "amax": _reduce("max"),
+    "amin": _reduce("min"),
     "softmax": _softmax,
+    "_softmax": _softmax,
+    **dict.fromkeys(
+        ("view", "_unsafe_view", "reshape", "flatten", "squeeze", "unsqueeze", "unflatten"),
+        _reshape,
+    ),
+    "permute": _permute,
+    "transpose": _transpose,
+    "t": _transpose,
+    "cat": _concat,
+    "concat": _concat,
+    "stack": _stack,
+    "slice": _slice,
+    "select": _select,
+    "narrow": _narrow,
+    **dict.fromkeys(("split", "split_with_sizes", "chunk", "unbind"), _split),
+    "expand": _expand,
     "getitem": _getitem,
     "_assert_tensor_metadata": _ignore,
     **dict.fromkeys(

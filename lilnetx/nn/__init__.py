@@ -8,6 +8,6 @@ except ImportError:
     raise MissingExtraError("torch", "train", "lilnetx.nn") from None
 
 from lilnetx.nn.sparse_conv2d import SparseConv2d
-from lilnetx.nn.swap import sparsify
+from lilnetx.nn.swap import pack_slices, sparsify
 
-__all__ = ["SparseConv2d", "sparsify"]
+__all__ = ["SparseConv2d", "pack_slices", "sparsify"]

@@ -17,6 +17,8 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from lilnetx.graph.ir import Conv2d, DenseWeight, Graph, Node
 from lilnetx.graph.shapes import conv_output
+from lilnetx.nn.packed_slices import BUFFERS, pack_slices_of
+from lilnetx.nn.sparse_op import runs_on_gpu, sparse_conv2d
 from lilnetx.runtime.session import Session
 
 # Input sizes whose plans are kept at once.
@@ -44,10 +46,24 @@ class SparseConv2d(nn.Conv2d):
     does without.
 
     Threads follow ``torch.get_num_threads()``; all layers share them.
+
+    :meth:`pack_slices` puts the slices into buffers that move with the module. From then on, where
+    no gradient is asked for, ``torch.compile``, ``torch.export``, autocast and CUDA devices run the
+    operator ``lilnetx::sparse_conv2d`` on them. On a GPU that Triton's kernels run on they are
+    packed at the first call, too, and again when the weight is seen to have changed (not through
+    ``.data``). Training mode and
+    ``load_state_dict`` drop them. Compiled and exported code keeps the slices it was made with.
     """
+
+    packed_filter_ptr: Tensor | None
+    packed_channel: Tensor | None
+    packed_values: Tensor | None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for name in BUFFERS:
+            self.register_buffer(name, None, persistent=False)
+        self._packed_state: object = None
         self._forget_plans()
 
     def _forget_plans(self) -> None:
@@ -88,21 +104,65 @@ class SparseConv2d(nn.Conv2d):
                 )
         return sparse.train(conv.training)
 
+    def pack_slices(self) -> SparseConv2d:
+        """Packs the current weight into buffers; returns the module itself."""
+        for name, tensor in zip(BUFFERS, pack_slices_of(self.weight, self.groups), strict=True):
+            setattr(self, name, tensor)
+        self._packed_state = self._weight_state()
+        return self
+
+    def _drop_slices(self) -> None:
+        for name in BUFFERS:
+            setattr(self, name, None)
+        self._packed_state = None
+
+    def _weight_state(self) -> object:
+        """What changes when the weight is written to or replaced, but for its device."""
+        if self.weight.is_inference():
+            return object()  # nothing counts its changes: never the same
+        return (id(self.weight), self.weight._version, self.weight.dtype)
+
+    def train(self, mode: bool = True) -> SparseConv2d:
+        """Sets the mode; training drops packed slices."""
+        if mode:
+            self._drop_slices()
+        super().train(mode)
+        return self
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._drop_slices()
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> SparseConv2d:
+        current = self._packed_state == self._weight_state()
+        dtype = self.weight.dtype
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        # Moved along with the weight; slices of another dtype are no longer those of the weight.
+        if current and self.weight.dtype == dtype:
+            self._packed_state = self._weight_state()
+        return self
+
     def forward(self, input: Tensor) -> Tensor:
         """Convolves ``(N, C, H, W)`` or ``(C, H, W)``."""
+        if self._takes_packed_path(input):
+            padded, padding = self._padded(input)
+            batch = padded if padded.dim() == 4 else padded.unsqueeze(0)
+            output: Tensor = sparse_conv2d(
+                batch,
+                self.packed_filter_ptr,
+                self.packed_channel,
+                self.packed_values,
+                self.bias,
+                self.kernel_size,
+                self.stride,
+                padding,
+                self.dilation,
+                self.groups,
+            )
+            return output if input.dim() == 4 else output.squeeze(0)
         if not self._takes_sparse_path(input):
             return super().forward(input)
-        # Padding that is not zeros, or that differs between two sides, is added beforehand.
-        padding: tuple[int, int]
-        if self.padding_mode != "zeros":
-            padded = functional.pad(
-                input, self._reversed_padding_repeated_twice, mode=self.padding_mode
-            )
-            padding = (0, 0)
-        else:
-            left, right, top, bottom = self._sides()
-            padding = (top, left)
-            padded = functional.pad(input, (0, right - left, 0, bottom - top))
+        padded, padding = self._padded(input)
         batch = padded if padded.dim() == 4 else padded.unsqueeze(0)
         if not self._output_exists(batch, padding):
             return super().forward(input)
@@ -111,6 +171,37 @@ class SparseConv2d(nn.Conv2d):
         assert not isinstance(result, tuple)
         output = torch.from_numpy(result)
         return output if input.dim() == 4 else output.squeeze(0)
+
+    def _padded(self, input: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """The input with what of its padding is not plain zeros around it, and what is."""
+        if self.padding_mode != "zeros":
+            sides = self._reversed_padding_repeated_twice
+            return functional.pad(input, sides, mode=self.padding_mode), (0, 0)
+        left, right, top, bottom = self._sides()
+        more = (0, right - left, 0, bottom - top)
+        return (functional.pad(input, more) if any(more) else input), (top, left)
+
+    def _takes_packed_path(self, input: Tensor) -> bool:
+        compiling = torch.compiler.is_compiling()
+        on_gpu = isinstance(input, Tensor) and input.device.type == "cuda" and runs_on_gpu()
+        wanted = compiling or on_gpu or torch.is_autocast_enabled("cpu")
+        if not wanted or (self.packed_values is None and (compiling or not on_gpu)):
+            return False
+        tensors = [input, self.weight] + ([] if self.bias is None else [self.bias])
+        if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+            return False
+        if (
+            input.dim() not in (3, 4)
+            or input.shape[-3] != self.in_channels
+            or input.dtype not in (torch.float32, torch.float16, torch.bfloat16)
+        ):
+            return False
+        if not compiling:
+            if _is_observed() or any(type(t) not in (Tensor, nn.Parameter) for t in tensors):
+                return False
+            if self._packed_state != self._weight_state():
+                self.pack_slices()
+        return True
 
     def _takes_sparse_path(self, input: Tensor) -> bool:
         tensors = [input, self.weight] + ([] if self.bias is None else [self.bias])
@@ -182,6 +273,11 @@ class SparseConv2d(nn.Conv2d):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
+        # Packed by a version without these buffers, or of another weight object.
+        for name in BUFFERS:
+            self._buffers.setdefault(name, None)
+            self._non_persistent_buffers_set.add(name)
+        self._packed_state = None
         self._forget_plans()
 
 

@@ -9,6 +9,21 @@ from lilnetx.graph.from_torch import copy_model
 from lilnetx.nn.sparse_conv2d import SparseConv2d
 
 
+def pack_slices(model: nn.Module) -> nn.Module:
+    """Packs the slices of every :class:`SparseConv2d` of a network, see its ``pack_slices``.
+
+    Args:
+        model: Any network in evaluation mode; training mode would drop the slices again.
+
+    Returns:
+        ``model`` itself.
+    """
+    for module in model.modules():
+        if isinstance(module, SparseConv2d):
+            module.pack_slices()
+    return model
+
+
 def sparsify(model: nn.Module, *, inplace: bool = False) -> nn.Module:
     """A network whose ``torch.nn.Conv2d`` modules are :class:`SparseConv2d`.
 

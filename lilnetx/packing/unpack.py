@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lilnetx.atomic import atomic_write
 from lilnetx.errors import MissingExtraError
-from lilnetx.graph.ir import Graph, LatentWeight
+from lilnetx.graph.ir import Constant, DenseWeight, Graph, LatentWeight
 from lilnetx.graph.weights import dense_weight
 
 
@@ -27,7 +27,9 @@ def unpack(
 
     - ``<layer>.weight``: float32, ``(F, C/groups, Kh, Kw)`` or ``(out, in)``, as the runtime uses
       it: decoded, and multiplied by the scale that batch norm left;
-    - ``<layer>.bias``: float32, ``(F,)``, where the layer has one.
+    - ``<layer>.bias``: float32, ``(F,)``, where the layer has one;
+    - ``<layer>.scale``: float32, ``(C,)``, of scales of channels that no layer took over;
+    - ``<name>.value``: float32, of constants.
 
     With ``integers``:
 
@@ -80,8 +82,12 @@ def unpack(
 def _float_tensors(graph: Graph) -> dict[str, NDArray[Any]]:
     tensors: dict[str, NDArray[Any]] = {}
     for node in graph.nodes:
-        if node.weight is not None:
+        if isinstance(node.op, Constant) and isinstance(node.weight, DenseWeight):
+            tensors[f"{node.name}.value"] = node.weight.values
+        elif node.weight is not None:
             tensors[f"{node.name}.weight"] = dense_weight(graph, node)
+        elif node.scale is not None:
+            tensors[f"{node.name}.scale"] = node.scale
         if node.bias is not None:
             tensors[f"{node.name}.bias"] = node.bias
     return tensors

@@ -107,6 +107,7 @@ def add_step(
                 tuple(plan.shapes[name] for name in step.inputs),
                 plan.shapes[step.output],
                 weights,
+                step.activation,
             )
             VALUE_STEPS[type(op)].add(network, op, operands)
         case _:

@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from lilnetx.runtime.problem import MAX_BLOCK, Choice, Problem
 from lilnetx.runtime.registry import (
     KERNELS,
-    MAX_BLOCK,
     STEP_COLS,
     STEP_ROWS,
-    Choice,
-    Problem,
     can_block_filters,
     can_direct3x3s2,
     choose_kernel,

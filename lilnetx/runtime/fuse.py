@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from lilnetx.graph.ir import (
     Add,
+    ChannelAffine,
     Conv2d,
     Gelu,
     GeluTanh,
@@ -65,7 +66,7 @@ def fuse(graph: Graph) -> list[FusedNode]:
 
     A convolution takes the addition that alone reads it, when the other operand has the same shape
     and is computed in an earlier step, and then the activation that alone reads the sum; linear
-    layers on vectors and additions of one shape take an activation.
+    layers on vectors, additions of one shape and scales with shifts take an activation.
     """
     shapes = infer_shapes(graph)
     nodes = live_nodes(graph)
@@ -123,4 +124,4 @@ def takes_activation(node: Node, shapes: Mapping[str, Shape]) -> bool:
         return len(shapes[node.name]) == 1
     if isinstance(node.op, Add):
         return all(shapes[name] == shapes[node.name] for name in node.inputs)
-    return isinstance(node.op, Conv2d)
+    return isinstance(node.op, Conv2d | ChannelAffine)

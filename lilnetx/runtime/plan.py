@@ -25,7 +25,8 @@ from lilnetx.runtime.arena import place
 from lilnetx.runtime.fuse import ACTIVATIONS, FusedNode, fuse, takes_activation
 from lilnetx.runtime.layout import Image, PlaneLayout, plane_layouts
 from lilnetx.runtime.packed import computed_density, pack_graph
-from lilnetx.runtime.registry import Choice, Problem, choose_kernel
+from lilnetx.runtime.problem import Choice, Problem
+from lilnetx.runtime.registry import choose_kernel
 from lilnetx.runtime.value_steps import VALUE_STEPS
 
 # Share of weights below which gathering their inputs beats streaming all of them, zeros too.
@@ -212,7 +213,7 @@ def _plan_step(
             stem, reason = step.activation, "no operation can take this activation"
         case _ if type(op) in VALUE_STEPS:
             row = VALUE_STEPS[type(op)]
-            stem, reason = row.stem(op), row.reason
+            stem, reason = row.stem(op) + fused, row.reason
             if step.node.name in weights:
                 density = computed_density(weights[step.node.name], step.node.scale)
         case _:

@@ -1,4 +1,4 @@
-"""Running a network on the CPU."""
+"""Running a network, on the CPU unless a device is named."""
 
 from __future__ import annotations
 
@@ -74,14 +74,30 @@ class Session:
             layer are timed now, for a second or so, and the best are remembered in the user's cache
             folder (``XDG_CACHE_HOME``, or else ``~/.cache``). ``"cache"``: as remembered, by rules
             what is not. Sums may be rounded otherwise by other kernels.
+        device: ``"cpu"``, or ``"triton"`` or ``"cuda"`` for the kernels of a GPU; then the session
+            is a :class:`~lilnetx.backends.session.DeviceSession`.
+        dtype: Of activations on a GPU: ``"float32"``, ``"float16"`` or ``"bfloat16"``.
 
     Raises:
+        DeviceError: The GPU cannot be used (see its subclasses).
         IsaError: The instruction set is unknown, or this machine lacks it.
         LnxFormatError: The file cannot be read (see its subclasses).
         GraphError: The graph contradicts itself.
-        InputError: ``threads`` is below 1, or ``tune`` is something else.
+        InputError: ``threads`` is below 1, or ``tune`` is something else, or the CPU is asked for
+            another dtype than float32.
         OutOfMemoryError: Weights or activations do not fit into memory.
     """
+
+    def __new__(cls, *args: object, device: str = "cpu", **kwargs: object) -> Session:
+        """A session of the class that runs on the device; ``__init__`` follows."""
+        if device != "cpu" and cls is Session:
+            from lilnetx.backends.device import open_device
+
+            open_device(device)  # says what is missing before anything of it is loaded
+            from lilnetx.backends.session import DeviceSession
+
+            return super().__new__(DeviceSession)
+        return super().__new__(cls)
 
     def __init__(
         self,
@@ -90,7 +106,11 @@ class Session:
         threads: int | None = None,
         isa: str | None = None,
         tune: bool | Literal["cache"] = "cache",
+        device: str = "cpu",
+        dtype: str = "float32",
     ) -> None:
+        if (device, dtype) != ("cpu", "float32"):
+            raise InputError(f"{dtype} on {device}: the CPU computes in float32")
         self._isa = choose_isa(isa)
         if threads is None:
             threads = available_threads()
@@ -187,6 +207,10 @@ class Session:
     def plan(self) -> Plan:
         """How it runs; ``print(session.plan)`` shows a table."""
         return self._main.plan
+
+    def plan_for(self, batch: int) -> Plan:
+        """How a batch of so many images runs: on the CPU, as :attr:`plan` says."""
+        return self.plan
 
     @property
     def isa(self) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lilnetx import _core
 from lilnetx.graph import ir
@@ -31,6 +32,7 @@ class Operands:
         shapes: Shapes of what it reads.
         shape: Shape of what it yields.
         weights: Packed weights by node; a step takes its own out.
+        activation: Name of the function applied to the result, or ``"none"``.
     """
 
     node: Node
@@ -39,6 +41,7 @@ class Operands:
     shapes: tuple[Shape, ...]
     shape: Shape
     weights: MutableMapping[str, _core.PackedWeight]
+    activation: str = "none"
 
     @property
     def views(self) -> list[View]:
@@ -81,7 +84,7 @@ def _affine(network: _core.Network, op: ir.ChannelAffine, o: Operands) -> None:
     x, out = merge_axes([o.views[0], o.out], first=1)
     assert o.node.scale is not None
     assert o.node.bias is not None
-    network.add_affine(x.as_array(), out.as_array(), o.node.scale, o.node.bias)
+    network.add_affine(x.as_array(), out.as_array(), o.node.scale, o.node.bias, o.activation)
 
 
 def _activation(network: _core.Network, op: ir.LeakyRelu | ir.Clip, o: Operands) -> None:
@@ -156,16 +159,16 @@ def _reshape(network: _core.Network, op: Op, o: Operands) -> None:
 
 
 def _rearrange(
-    network: _core.Network, o: Operands, tables: list[list[int]], fill: float = 0.0
+    network: _core.Network, o: Operands, tables: list[NDArray[np.int64]], fill: float = 0.0
 ) -> None:
     """A copy by the offsets of each axis; below 0: ``fill``."""
-    piece = (o.views[0].offset, np.concatenate(tables).astype(np.int64), o.out.as_array())
+    piece = (o.views[0].offset, np.concatenate(tables), o.out.as_array())
     network.add_rearrange([piece], np.array([fill], np.float32))
 
 
-def _tables(x: View) -> list[list[int]]:
+def _tables(x: View) -> list[NDArray[np.int64]]:
     """The offsets of all indices of each axis."""
-    return [[i * s for i in range(n)] for n, s in zip(x.shape, x.strides, strict=True)]
+    return [np.arange(n, dtype=np.int64) * s for n, s in zip(x.shape, x.strides, strict=True)]
 
 
 def _transpose(network: _core.Network, op: ir.Transpose, o: Operands) -> None:
@@ -175,16 +178,16 @@ def _transpose(network: _core.Network, op: ir.Transpose, o: Operands) -> None:
 
 def _slice(network: _core.Network, op: ir.Slice, o: Operands) -> None:
     tables = _tables(o.views[0])
-    axis = tables[op.axis]
-    tables[op.axis] = [axis[i] for i in op.indices(len(axis))]
+    own = tables[op.axis]
+    tables[op.axis] = own[np.array(op.indices(len(own)))]
     _rearrange(network, o, tables)
 
 
 def _pad(network: _core.Network, op: ir.Pad, o: Operands) -> None:
     tables = _tables(o.views[0])
     for axis in range(len(op.before)):
-        own = tables[axis]
-        tables[axis] = [own[i] if i >= 0 else -1 for i in op.source(axis, len(own))]
+        source = np.array(op.source(axis, len(tables[axis])))
+        tables[axis] = np.where(source >= 0, tables[axis][source], -1)
     _rearrange(network, o, tables, op.value)
 
 
@@ -193,8 +196,7 @@ def _concat(network: _core.Network, op: ir.Concat, o: Operands) -> None:
     at = out.offset
     for x in o.views:
         part = View(at, x.shape, out.strides)
-        tables = np.concatenate([np.array(table, np.int64) for table in _tables(x)])
-        pieces.append((x.offset, tables, part.as_array()))
+        pieces.append((x.offset, np.concatenate(_tables(x)), part.as_array()))
         at += x.shape[op.axis] * out.strides[op.axis]
     network.add_rearrange(pieces, np.zeros(1, np.float32))
 
@@ -205,9 +207,8 @@ def _resize(network: _core.Network, op: ir.Resize, o: Operands) -> None:
         return
     tables = _tables(o.views[0])
     for axis in (0, 1):
-        own = tables[1 + axis]
-        nearest = op.nearest(axis, len(own), o.shape[1 + axis])
-        tables[1 + axis] = [own[i] for i in nearest]
+        nearest = op.nearest(axis, o.shapes[0][1 + axis], o.shape[1 + axis])
+        tables[1 + axis] = tables[1 + axis][nearest]
     _rearrange(network, o, tables)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lilnetx.errors import UsageError
 from lilnetx.train.mobilenet import MobileNetV2
+from lilnetx.train.vgg import SmallVgg
 
 
 class BasicBlock(nn.Module):
@@ -77,6 +78,7 @@ NETWORKS: dict[str, Callable[[int, int, int], nn.Module]] = {
     "resnet32": partial(CifarResNet, 5),
     "resnet56": partial(CifarResNet, 9),
     "mobilenet_v2": MobileNetV2,
+    "vgg16": SmallVgg,
 }
 
 

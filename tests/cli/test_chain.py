@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -117,6 +118,16 @@ def test_pack_says_size_and_ratio(run_folder, tmp_path, capsys):
     out = capsys.readouterr().out
     assert f"{path.stat().st_size:,} bytes" in out
     assert "of the dense float32 parameters" in out
+
+
+def test_trimming_says_what_it_changed(run_folder, tiny_fashion_mnist, packed, tmp_path, capsys):
+    path = tmp_path / "trimmed.lnx"
+    argv = ["pack", str(run_folder), "-o", str(path), "--data-root", str(tiny_fashion_mnist)]
+    assert main([*argv, "--trim", "0.01", "--trim-images", "40"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"trimmed: \d+\.\d\d % of the integers changed", out)
+    assert "of 20 images" in out
+    assert path.stat().st_size <= packed.stat().st_size
 
 
 def test_benchmark_of_the_packed_file(packed, tmp_path, capsys):

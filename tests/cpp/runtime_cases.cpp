@@ -56,6 +56,121 @@ lnx::ConvSpec read_conv(CaseReader& r) {
   return spec;
 }
 
+lnx::View read_view(CaseReader& r) { return lnx::View(r.integers<int64_t>()); }
+
+lnx::WindowAxis read_window_axis(CaseReader& r) {
+  lnx::WindowAxis axis;
+  axis.begin = r.integers<int32_t>();
+  axis.end = r.integers<int32_t>();
+  axis.count = r.integers<int32_t>();
+  axis.step = static_cast<int>(r.integer());
+  return axis;
+}
+
+lnx::BlendAxis read_blend_axis(CaseReader& r) {
+  lnx::BlendAxis axis;
+  axis.low = r.integers<int32_t>();
+  axis.high = r.integers<int32_t>();
+  axis.share = r.reals();
+  return axis;
+}
+
+std::vector<lnx::RearrangePiece> read_pieces(CaseReader& r) {
+  std::vector<lnx::RearrangePiece> pieces(static_cast<size_t>(r.integer()));
+  for (lnx::RearrangePiece& piece : pieces) {
+    piece.in_offset = r.integer();
+    const std::vector<int64_t> tables = r.integers<int64_t>();
+    piece.out = read_view(r);
+    auto next = tables.begin();
+    for (const int64_t size : piece.out.shape) {
+      piece.tables.emplace_back(next, next + size);
+      next += size;
+    }
+  }
+  const float fill = r.reals().at(0);
+  for (lnx::RearrangePiece& piece : pieces) piece.fill = fill;
+  return pieces;
+}
+
+// Steps on values of any rank; false if the call is none of them.
+bool add_value_step(const std::string& call, CaseReader& r,
+                    const std::vector<lnx::Network*>& networks) {
+  const auto on_all = [&](auto make) {
+    for (lnx::Network* network : networks) make(*network);
+  };
+  if (call == "add_reshape") {
+    const lnx::Image in = read_image(r), out = read_image(r);
+    on_all([&](lnx::Network& n) { n.add_reshape(in, out); });
+  } else if (call == "add_softmax") {
+    const lnx::View in = read_view(r), out = read_view(r);
+    const int axis = static_cast<int>(r.integer());
+    on_all([&](lnx::Network& n) { n.add_softmax(in, out, axis); });
+  } else if (call == "add_binary") {
+    const lnx::RowKind kind = lnx::row_kind_from_name(r.text());
+    const lnx::View a = read_view(r), b = read_view(r), out = read_view(r);
+    on_all([&](lnx::Network& n) { n.add_binary(kind, a, b, out); });
+  } else if (call == "add_matmul") {
+    const lnx::View a = read_view(r), b = read_view(r), out = read_view(r);
+    on_all([&](lnx::Network& n) { n.add_matmul(a, b, out); });
+  } else if (call == "add_affine") {
+    const lnx::View in = read_view(r), out = read_view(r);
+    const std::vector<float> scale = r.reals(), shift = r.reals();
+    const lnx::Activation activation = lnx::activation_from_name(r.text());
+    on_all([&](lnx::Network& n) { n.add_affine(in, out, scale, shift, activation); });
+  } else if (call == "add_constant") {
+    const lnx::Image out = read_image(r);
+    const std::vector<float> values = r.reals();
+    on_all([&](lnx::Network& n) { n.add_constant(out, values); });
+  } else if (call == "add_reduce") {
+    lnx::ReduceSpec spec{};
+    spec.kind = lnx::row_kind_from_name(r.text());
+    spec.mean = r.integer() != 0;
+    spec.last_is_kept = r.integer() != 0;
+    spec.kept = read_view(r);
+    spec.reduced = read_view(r);
+    spec.out = read_view(r);
+    on_all([&](lnx::Network& n) { n.add_reduce(spec); });
+  } else if (call == "add_rearrange") {
+    const std::vector<lnx::RearrangePiece> pieces = read_pieces(r);
+    on_all([&](lnx::Network& n) { n.add_rearrange(pieces); });
+  } else if (call == "add_window_pool") {
+    lnx::WindowPoolSpec spec{};
+    spec.in = read_image(r);
+    spec.out = read_image(r);
+    spec.average = r.integer() != 0;
+    spec.rows = read_window_axis(r);
+    spec.columns = read_window_axis(r);
+    on_all([&](lnx::Network& n) { n.add_window_pool(spec); });
+  } else if (call == "add_blend") {
+    lnx::BlendSpec spec{};
+    spec.in = read_image(r);
+    spec.out = read_image(r);
+    spec.rows = read_blend_axis(r);
+    spec.columns = read_blend_axis(r);
+    on_all([&](lnx::Network& n) { n.add_blend(spec); });
+  } else if (call == "add_linear_rows") {
+    const lnx::View in = read_view(r), out = read_view(r);
+    const lnx::PackedWeight weight = read_weight(r);
+    const std::vector<float> bias = r.reals();
+    const lnx::Activation activation = lnx::activation_from_name(r.text());
+    const bool dense = r.integer() != 0;
+    on_all([&](lnx::Network& n) {
+      n.add_linear_rows(in, out, weight, nullptr, bias, activation, dense);
+    });
+  } else if (call == "add_conv_transpose") {
+    lnx::ConvTransposeSpec spec{};
+    spec.in = read_image(r);
+    spec.out = read_image(r);
+    spec.window = read_window(r);
+    spec.bias = r.reals();
+    const lnx::PackedWeight weight = read_weight(r);
+    on_all([&](lnx::Network& n) { n.add_conv_transpose(spec, weight, nullptr); });
+  } else {
+    return false;
+  }
+  return true;
+}
+
 void add_step(const std::string& call, CaseReader& r, const std::vector<lnx::Network*>& networks) {
   // Each call is read once and made on all networks.
   const auto on_all = [&](auto make) {
@@ -97,31 +212,25 @@ void add_step(const std::string& call, CaseReader& r, const std::vector<lnx::Net
   } else if (call == "add_global_average") {
     const lnx::Image in = read_image(r), out = read_image(r);
     on_all([&](lnx::Network& n) { n.add_global_average(in, out); });
-  } else if (call == "add_reshape") {
-    const lnx::Image in = read_image(r), out = read_image(r);
-    on_all([&](lnx::Network& n) { n.add_reshape(in, out); });
-  } else if (call == "add_softmax") {
-    const lnx::View in(r.integers<int64_t>()), out(r.integers<int64_t>());
-    const int axis = static_cast<int>(r.integer());
-    on_all([&](lnx::Network& n) { n.add_softmax(in, out, axis); });
   } else if (call == "add_output") {
     const lnx::Image from = read_image(r);
     on_all([&](lnx::Network& n) { n.add_output(from); });
-  } else {
+  } else if (!add_value_step(call, r, networks)) {
     throw std::runtime_error("unknown call " + call);
   }
 }
 
 using Outputs = std::vector<std::vector<float>>;
 
-Outputs run(lnx::Network& network, const std::vector<float>& x, int64_t batch) {
+Outputs run(lnx::Network& network, const Outputs& inputs, int64_t batch) {
   Outputs outputs;
   std::vector<float*> pointers;
   for (int64_t i = 0; i < network.num_outputs(); ++i)
     outputs.emplace_back(static_cast<size_t>(network.output_floats(i) * batch));
   for (auto& values : outputs) pointers.push_back(values.data());
-  const float* const input = x.data();
-  network.run(&input, batch, pointers.data());
+  std::vector<const float*> given;
+  for (const auto& x : inputs) given.push_back(x.data());
+  network.run(given.data(), batch, pointers.data());
   return outputs;
 }
 
@@ -148,7 +257,8 @@ std::string check_network(CaseReader& reader) {
   const int64_t calls = reader.integer();
   for (int64_t i = 0; i < calls; ++i) add_step(reader.text(), reader, {&alone, &shared});
   const int64_t batch = reader.integer();
-  const std::vector<float> x = reader.reals();
+  Outputs x(static_cast<size_t>(reader.integer()));
+  for (auto& values : x) values = reader.reals();
   Outputs expected(static_cast<size_t>(reader.integer()));
   for (auto& values : expected) values = reader.reals();
   const std::vector<float> bound = reader.reals();
@@ -159,8 +269,8 @@ std::string check_network(CaseReader& reader) {
   if (run(alone, x, batch) != first) return "a second run differs";
   // Fewer images than threads: they share each layer. As many: each takes whole images.
   if (run(shared, x, batch) != first) return "threads that share layers: other values";
-  std::vector<float> more;
-  for (int i = 0; i < 2; ++i) more.insert(more.end(), x.begin(), x.end());
+  Outputs more = x;
+  for (size_t i = 0; i < x.size(); ++i) more[i].insert(more[i].end(), x[i].begin(), x[i].end());
   Outputs twice = run(shared, more, 2 * batch);
   for (size_t i = 0; i < first.size(); ++i) {
     const auto middle = twice[i].begin() + static_cast<std::ptrdiff_t>(first[i].size());

@@ -13,6 +13,7 @@ streams that the extension decodes while a file is read.
 from __future__ import annotations
 
 import argparse
+import math
 import struct
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ import numpy as np
 sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "runtime")]
 
 from cases import ACTIVATION_OPS, CASES, conv_graph
+from operator_cases import CASES as OPERATOR_CASES
+from operator_cases import case_id, operator_graph
 from random_networks import POOLS, pool_network, residual_network, wide_network
 from tolerances import LAYER, NETWORK
 
@@ -34,7 +37,7 @@ from lilnetx.format import read_lnx, write_lnx
 from lilnetx.graph.ir import Graph, LatentWeight, Node, Softmax
 from lilnetx.packing.synth import synth
 from lilnetx.reference import run
-from lilnetx.runtime import registry
+from lilnetx.runtime import problem
 from lilnetx.runtime.build import build_network
 from lilnetx.runtime.packed import pack_graph, unpack_slices
 from lilnetx.runtime.plan import make_plan
@@ -74,9 +77,13 @@ class Writer:
             self.text(value)
         elif isinstance(value, np.ndarray):
             (self.reals if value.dtype == np.float32 else self.integers)(value)
+        elif isinstance(value, list):
+            self.integer(len(value))
+            for item in value:
+                self.any(item)
         elif isinstance(value, tuple):
             for item in value:
-                self.integer(item)
+                self.any(item)
         else:
             self.integer(value)
 
@@ -126,8 +133,12 @@ def write_network(writer: Writer, name: str, graph: Graph, isa: str, bound: floa
     plan = make_plan(graph, isa, weights)
     with mock.patch.object(_core, "Network", RecordedNetwork):
         recorded: Any = build_network(plan, weights, 1)
-    x = np.random.default_rng(1).normal(size=(BATCH, *graph.input_shape)).astype(np.float32)
-    outputs = run(graph, x)
+    rng = np.random.default_rng(1)
+    inputs = {
+        name: rng.normal(size=(BATCH, *shape)).astype(np.float32)
+        for name, shape in graph.inputs.items()
+    }
+    outputs = run(graph, inputs)
     writer.text("network")
     writer.text(f"{name} {isa}")
     writer.text(isa)
@@ -135,7 +146,9 @@ def write_network(writer: Writer, name: str, graph: Graph, isa: str, bound: floa
     writer.integer(recorded.calls)
     writer.parts += recorded.writer.parts
     writer.integer(BATCH)
-    writer.reals(x)
+    writer.integer(len(inputs))
+    for x in inputs.values():
+        writer.reals(x)
     writer.integer(len(outputs))
     for output in outputs:
         writer.reals(output)
@@ -155,6 +168,9 @@ def networks() -> Iterator[tuple[str, Graph, float]]:
             yield f"{name}@{shape}", Graph("x", shape, nodes, ("y",)), LAYER["float32"]
     softmax = Graph("x", (37,), (Node("y", Softmax(), ("x",)),), ("y",))
     yield "softmax", softmax, LAYER["float32"]
+    for case in OPERATOR_CASES:
+        if not any(value == -math.inf for value in vars(case[0]).values()):
+            yield case_id(case), operator_graph(*case), LAYER["float32"]
     for seed in range(4):
         yield f"residual{seed}", residual_network(seed), NETWORK["float32"]
     yield "wide", wide_network(), NETWORK["float32"]
@@ -255,7 +271,7 @@ def main() -> None:
     for line in arguments.traits.read_text().splitlines():
         isa, *numbers = line.split()
         traits = dict(zip(names, map(int, numbers), strict=True))
-        with mock.patch.object(registry, "_traits", lambda _, traits=traits: traits):
+        with mock.patch.object(problem, "_traits", lambda _, traits=traits: traits):
             for name, graph, bound in networks():
                 write_network(writer, name, graph, isa, bound)
     arguments.output.write_bytes(b"".join(writer.parts))

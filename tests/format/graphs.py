@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 
+from lilnetx.graph import ir
 from lilnetx.graph.ir import (
     Add,
     AvgPool2d,
@@ -104,12 +105,47 @@ def random_graph(seed):
     flat = add(Flatten())
     head = Linear(channels, 10)
     add(head, flat, weight=weighted(head, str(rng.choice(["1x1", "1x1g4"]))))
-    outputs = (add(Softmax()), pooled)
+    outputs = (add(Softmax()), pooled, newer_operators(rng, nodes, trunk, channels))
     meta = {} if rng.random() < 0.3 else {"classes": ["T-shirt", "鞋"], "input": {"mean": [0.5]}}
     synthetic = bool(rng.integers(0, 2))
     graph = Graph("data", (channels, 33, 40), tuple(nodes), outputs, decoders, synthetic, meta)
     infer_shapes(graph)
     return graph
+
+
+def newer_operators(rng, nodes, source, channels):
+    """Operators whose bytes follow from their fields, one behind the other; the last one's name."""
+
+    def add(op, *inputs, **more):
+        read = inputs if inputs or isinstance(op, ir.Constant) else (nodes[-1].name,)
+        nodes.append(Node(f"newer.{len(nodes)}", op, read, **more))
+        return nodes[-1].name
+
+    def floats(*shape):
+        return rng.normal(size=shape).astype(np.float32)
+
+    pad_mode = str(rng.choice(["constant", "reflect", "edge", "wrap"]))
+    add(ir.AdaptiveAvgPool2d((6, 7)), source)
+    add(ir.ChannelAffine(channels), scale=floats(channels), bias=side(rng, channels))
+    add(rng.choice([ir.LeakyRelu(0.25), ir.Clip(-1.5, np.inf), ir.Gelu(), ir.GeluTanh()]))
+    up = ir.ConvTranspose2d(channels, 3, (2, 2), (2, 2), (0, 0), (1, 0), (1, 2), 3)
+    weight = rng.normal(size=weight_shape(up)).astype(np.float32)
+    first = add(up, weight=DenseWeight(weight), bias=side(rng, 3))
+    constant = add(ir.Constant((3, 1, 1)), weight=DenseWeight(floats(3, 1, 1)))
+    add(rng.choice([ir.Sub(), ir.Mul(), ir.Div(), Add()]), first, constant)
+    add(ir.Pad((0, 1, 2), (0, 2, 1), pad_mode, 0.5))
+    add(ir.MaxPool2d((2, 3), (1, 1), (1, 0), False, (0, 1), (1, 2)))
+    last = add(ir.Resize("nearest", (0.5, 2.0), None, "half_pixel", "prefer_floor"))
+    add(ir.Slice(1, 1, None, 2), last)
+    add(ir.Resize("linear", size=(4, 9), coordinates="align_corners"))
+    joined = add(ir.Concat(0), nodes[-1].name, nodes[-1].name)
+    add(ir.AdaptiveMaxPool2d((4, 9)), joined)
+    add(ir.Transpose((1, 2, 0)))
+    flat = add(ir.Reshape((12, -1)))
+    swapped = add(ir.Transpose((1, 0)), flat)
+    add(ir.MatMul(), flat, swapped)
+    add(Softmax(1))
+    return add(ir.Reduce(str(rng.choice(["mean", "sum", "max", "min"])), (0,), True))
 
 
 def small_graph():

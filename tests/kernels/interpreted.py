@@ -2,46 +2,42 @@
 
 from __future__ import annotations
 
-import dataclasses
-
-import cases
 import kernels_under_test
 import numpy as np
 import pytest
 import torch
+from tolerances import LAYER
 from torch.nn import functional
 
 from lilnetx.errors import InputError
-from lilnetx.graph.weights import dense_weight
-from lilnetx.reference import run
 
 KERNELS = kernels_under_test.load()
+CONFIGS = kernels_under_test.submodule("configs")
+UNIONS = kernels_under_test.submodule("unions")
+LAUNCH = kernels_under_test.submodule("gathered_launch")
+SPARSE = kernels_under_test.submodule("sparse_conv")
+PLAN = kernels_under_test.submodule("plan")
 
 # channels, filters, (height, width), then what differs from a 3x3 kernel of density 0.5.
 CASES = [
-    (4, 3, (7, 9), {"padding": (1, 1)}),
-    (4, 3, (7, 9), {"padding": (1, 1), "residual": True, "relu": True}),
-    (1, 1, (3, 3), {"density": 1.0}),
-    (5, 7, (1, 1), {"padding": (1, 1), "relu": True}),
-    (2, 2, (17, 19), {"kernel": (7, 7), "stride": (2, 2), "padding": (3, 3), "density": 1.0}),
+    (4, 3, (7, 9), {"padding": (1, 1), "residual": True, "activation": "relu"}),
+    (5, 7, (1, 1), {"padding": (1, 1), "activation": "relu"}),
     (6, 4, (9, 12), {"kernel": (3, 5), "stride": (1, 2), "padding": (2, 0), "dilation": (2, 1)}),
-    (6, 6, (8, 5), {"groups": 6, "padding": (1, 1)}),
     (6, 9, (10, 4), {"groups": 3, "kernel": (1, 3), "padding": (0, 4), "dilation": (1, 3)}),
-    (7, 5, (6, 6), {"kernel": (1, 1), "bias": False}),
     (7, 5, (6, 6), {"kernel": (1, 1), "g": 4, "residual": True}),
-    (8, 5, (13, 11), {"kernel": (1, 1), "g": 4, "stride": (2, 2), "relu": True}),
+    (8, 5, (13, 11), {"kernel": (1, 1), "g": 4, "stride": (2, 2), "activation": "silu"}),
     (10, 6, (5, 5), {"kernel": (1, 1), "g": 4, "groups": 2, "padding": (1, 0)}),
-    (4, 4, (18, 18), {"padding": (1, 1), "density": 0.0}),
-    (4, 4, (18, 18), {"padding": (1, 1), "density": 0.0, "bias": False, "relu": True}),
-    (3, 2, (16, 16), {"padding": (1, 1), "images": 3}),
-    (3, 2, (17, 16), {"padding": (1, 1), "images": 0}),
-    (2, 2, (4, 5), {"kernel": (4, 5), "images": 2}),
+    (4, 4, (9, 9), {"padding": (1, 1), "density": 0.0}),
+    (4, 4, (9, 9), {"density": 0.0, "bias": False, "activation": "relu"}),
+    (8, 20, (4, 4), {"padding": (1, 1), "images": 3}),
+    (3, 2, (5, 6), {"images": 0}),
+    (8, 17, (5, 5), {"kernel": (1, 1), "images": 8}),
 ]
-TOLERANCES = {torch.float32: 1e-5, torch.float16: 2e-3}  # of the largest output
+DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 
 
 def make(channels, filters, size, dtype, *, kernel=(3, 3), density=0.5, g=1, groups=1, images=2,
-         bias=True, residual=False, relu=False, **geometry):  # fmt: skip
+         bias=True, residual=False, activation="none", **geometry):  # fmt: skip
     """Tensors and arguments of a case."""
     generator = torch.Generator().manual_seed(channels * 1000 + filters)
     weight = torch.randn(filters, channels // groups, *kernel, generator=generator)
@@ -50,86 +46,83 @@ def make(channels, filters, size, dtype, *, kernel=(3, 3), density=0.5, g=1, gro
     weight *= alive.repeat_interleave(g, 1)[:, : channels // groups, None, None]
     x = torch.randn(images, channels, *size, generator=generator).to(dtype)
     vector = torch.randn(filters, generator=generator) if bias else None
-    arguments = {**geometry, "bias": vector, "relu": relu}
-    plain = functional.conv2d(x.double(), weight.double(), None, groups=groups, **geometry)
+    arguments = {**geometry, "bias": vector, "activation": activation}
+    expected = functional.conv2d(x.double(), weight.double(), None, groups=groups, **geometry)
     if residual:
-        arguments["residual"] = torch.randn(plain.shape, generator=generator).to(dtype)
-    expected = plain
+        arguments["residual"] = torch.randn(expected.shape, generator=generator).to(dtype)
     if vector is not None:
         expected = expected + vector.double()[:, None, None]
     if residual:
         expected = expected + arguments["residual"].double()
+    expected = {"none": lambda y: y, "relu": torch.relu, "silu": functional.silu}[activation](
+        expected
+    )
     packed = KERNELS.gather_slices(weight, groups=groups, slice_channels=g)
-    return x, packed, alive, arguments, expected.relu() if relu else expected
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-@pytest.mark.parametrize("case", range(len(CASES)))
-def test_against_float64(case, dtype):
-    channels, filters, size, more = CASES[case]
-    x, packed, alive, arguments, expected = make(channels, filters, size, dtype, **more)
     assert packed.channel.numel() == int(alive.sum())
-    actual = KERNELS.gathered_conv(x, packed, **arguments)
+    return x, packed, arguments, expected
+
+
+def union(x, packed, arguments, config=None):
+    config = config or CONFIGS.UnionConfig(16, 32, 16, 4, 2)
+    run = UNIONS.run_lengths(packed.in_channels // packed.groups, x.element_size())[0]
+    blocks = UNIONS.make_blocks(packed.channels_read(), packed.groups, config.filters, run)
+    weights = KERNELS.union_weights(packed, blocks, config.channels, x.dtype)
+    return KERNELS.union_conv(x, packed, weights, config, **arguments)
+
+
+def check(actual, expected, dtype):
     assert actual.dtype == dtype
     assert actual.shape == expected.shape
-    assert actual.is_contiguous()
     if actual.numel():
         error = (actual.double() - expected).abs().max() / expected.abs().max().clamp(min=1e-30)
-        assert error < TOLERANCES[dtype]
+        assert error <= LAYER[str(dtype).removeprefix("torch.")]
 
 
-def interpreter_steps(case):
-    """Taps that the interpreter evaluates one by one, all programs together."""
-    blocks = -(-case.size[0] * case.size[1] // 256)
-    taps = case.kernel[0] * case.kernel[1] * case.channels // case.groups
-    return blocks * case.filters * taps * case.density
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("layout", ["planes", "batch_last", "channels_last"])
+@pytest.mark.parametrize("case", range(len(CASES)))
+def test_against_float64(case, layout, dtype):
+    channels, filters, size, more = CASES[case]
+    x, packed, arguments, expected = make(channels, filters, size, dtype, **more)
+    if layout == "channels_last":
+        actual = union(x, packed, arguments)
+        assert actual.is_contiguous(memory_format=torch.channels_last)
+    elif layout == "batch_last":
+        actual = KERNELS.gathered_conv(LAUNCH.to_batch_last(x), packed, **arguments)
+        assert actual.permute(1, 2, 3, 0).is_contiguous()
+    else:
+        actual = KERNELS.gathered_conv(x, packed, **arguments)
+        assert actual.is_contiguous()
+    check(actual, expected, dtype)
 
 
-# The larger cases are about CPU caches, and would take a minute here.
-TABLE = [
-    case
-    for case in cases.CASES
-    if case.activation in ("none", "relu") and interpreter_steps(case) <= 550
-]
-
-
-def test_the_table_is_mostly_there():
-    fitting = [case for case in cases.CASES if case.activation in ("none", "relu")]
-    assert len(TABLE) > 0.7 * len(fitting)
-
-
-@pytest.mark.parametrize("case", TABLE, ids=str)
-def test_the_table_of_all_backends(case):
-    graph = cases.conv_graph(case)
-    x = np.random.default_rng(0).standard_normal((1, *graph.input_shape)).astype(np.float32)
-    node = graph.node("conv")
-    residual = None
-    if case.residual:
-        side = dataclasses.replace(graph, outputs=("side",))
-        residual = torch.from_numpy(run(side, x)[0]).float()
-    actual = KERNELS.gathered_conv(
-        torch.from_numpy(x),
-        KERNELS.gather_slices(
-            torch.from_numpy(dense_weight(graph, node)), groups=case.groups, slice_channels=case.g
-        ),
-        stride=case.stride,
-        padding=case.padding,
-        dilation=case.dilation,
-        bias=None if node.bias is None else torch.from_numpy(node.bias),
-        residual=residual,
-        relu=case.activation == "relu",
+@pytest.mark.parametrize("config", ["blocks of 16", "blocks of 128", "out of order"])
+def test_blocks_of_filters(config):
+    """Blocks that are not full, of several images, with filters in another order."""
+    x, packed, arguments, expected = make(
+        32, 70, (5, 6), torch.float32, padding=(1, 1), residual=True
     )
-    expected = run(graph, x)[0]
-    assert actual.shape == expected.shape
-    error = np.abs(actual.numpy() - expected).max() / max(np.abs(expected).max(), 1e-30)
-    assert error < TOLERANCES[torch.float32]
+    if config == "out of order":
+        weight = packed.dense_weight()
+        weight[::2, 16:], weight[1::2, :16] = 0, 0
+        packed = KERNELS.gather_slices(weight)
+        plain = functional.conv2d(x.double(), weight.double(), arguments["bias"].double(), 1, 1)
+        expected = plain + arguments["residual"].double()
+    size = 128 if config == "blocks of 128" else 16
+    actual = union(x, packed, arguments, CONFIGS.UnionConfig(64, size, 32, 4, 2))
+    check(actual, expected, torch.float32)
+    if config == "out of order":
+        blocks = UNIONS.make_blocks(packed.channels_read(), 1, 16, 4)
+        assert not blocks.ordered
+        assert blocks.union_channels <= 6 * 16
 
 
 def test_inputs_in_other_memory_orders():
-    x, packed, _, arguments, expected = make(4, 3, (7, 9), torch.float32, residual=True)
+    x, packed, arguments, expected = make(4, 3, (7, 9), torch.float32, residual=True)
     arguments["residual"] = arguments["residual"].to(memory_format=torch.channels_last)
     actual = KERNELS.gathered_conv(x.to(memory_format=torch.channels_last), packed, **arguments)
-    torch.testing.assert_close(actual.double(), expected, rtol=1e-5, atol=1e-5)
+    check(actual, expected, torch.float32)
+    check(union(x, packed, arguments), expected, torch.float32)
 
 
 def test_wide_channel_indices():
@@ -139,23 +132,69 @@ def test_wide_channel_indices():
     assert packed.channel.dtype == torch.int32
     x = torch.zeros(1, 40000, 1, 2)
     x[0, 39999] = torch.tensor([3.0, -1.0])
-    out = KERNELS.gathered_conv(x, packed)
-    assert out.flatten().tolist() == [0, 0, 6, -2]
+    assert KERNELS.gathered_conv(x, packed).flatten().tolist() == [0, 0, 6, -2]
 
 
 def test_missing_channels_of_a_slice_are_not_read():
-    weight = torch.ones(2, 3, 1, 1)
-    packed = KERNELS.gather_slices(weight, groups=2, slice_channels=4)
+    packed = KERNELS.gather_slices(torch.ones(2, 3, 1, 1), groups=2, slice_channels=4)
     x = torch.ones(1, 6, 1, 1)
     x[0, 3] = torch.inf  # of the second group: the first must not see it, not even times zero
-    out = KERNELS.gathered_conv(x, packed)
-    assert out.flatten().tolist() == [3, torch.inf]
+    assert KERNELS.gathered_conv(x, packed).flatten().tolist() == [3, torch.inf]
+    assert union(x, packed, {}).flatten().tolist() == [3, torch.inf]
+
+
+def test_nan_passes_through_activations():
+    packed = KERNELS.gather_slices(torch.ones(1, 1, 1, 1))
+    x = torch.tensor([torch.nan, -1.0, 8.0]).reshape(1, 1, 1, 3)
+    for name, last in (("relu", 8), ("relu6", 6), ("hardsigmoid", 1)):
+        out = KERNELS.gathered_conv(x, packed, activation=name).flatten()
+        assert out[0].isnan()
+        assert out[1:].tolist() == pytest.approx([1 / 3 if name == "hardsigmoid" else 0, last])
+
+
+@pytest.mark.parametrize("images", [1, 8])
+@pytest.mark.parametrize("form", ["gathered", "union", "dense"])
+def test_a_planned_layer(form, images):
+    x, packed, arguments, expected = make(
+        8, 9, (6, 6), torch.float32, images=images, padding=(1, 1), residual=True, activation="relu"
+    )
+    residual, activation = arguments.pop("residual"), arguments.pop("activation")
+    layer = KERNELS.SparseConv(packed, arguments.pop("bias"), forms=(form,), **arguments)
+    check(layer(x, residual, activation), expected, torch.float32)
+    plan = layer.plan(x, residual=True)
+    assert plan.chosen.form == form
+    assert f"{form} " in plan.reason
+    assert "(predicted)" in plan.reason
+    assert layer.plan(x, residual=True) is plan
+    assert layer.plan(x[:, :, :5], residual=True) is not plan
+    with pytest.raises(InputError, match="residual"):
+        layer(x, residual[:, :1])
+
+
+def test_tuning_measures_few_and_takes_the_fastest():
+    x, packed, arguments, expected = make(8, 9, (6, 6), torch.float32, padding=(1, 1))
+    del arguments["activation"]
+    layer = KERNELS.SparseConv(packed, arguments.pop("bias"), **arguments)
+    measured = []
+
+    def measure(call):
+        check(call(), expected, torch.float32)
+        measured.append(call)
+        return 0.5 if len(measured) == 3 else 1.0
+
+    plan = layer.tune(x, measure)
+    assert 3 <= len(measured) <= 13
+    assert "500.0 us" in plan.reason
+    assert "(measured)" in plan.reason
+    assert layer.plan(x) is plan
+    check(layer(x), expected, torch.float32)
 
 
 SLICES = KERNELS.gather_slices(torch.ones(2, 3, 3, 3))
 IMAGE = torch.ones(1, 3, 5, 5)
 
 
+@pytest.mark.parametrize("form", ["gathered", "union"])
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -169,14 +208,52 @@ IMAGE = torch.ones(1, 3, 5, 5)
         ({"bias": torch.ones(3)}, "bias"),
         ({"bias": torch.ones(2).half()}, "bias"),
         ({"residual": torch.ones(1, 2, 5, 5)}, "residual"),
-        ({"slices": SLICES.to("meta")}, "device"),
-        ({"x": torch.ones(65536, 3, 3, 3)}, "at most 65535"),
+        ({"activation": "tanh"}, "tanh"),
     ],
 )
-def test_wrong_arguments(change, message):
-    arguments = {"x": IMAGE, "slices": SLICES, **change}
+def test_wrong_arguments(form, change, message):
+    arguments = {"x": IMAGE, **change}
+    x = arguments.pop("x")
+    if form == "union":
+        blocks = UNIONS.make_blocks(SLICES.channels_read(), 1, 16, 1)
+        weights = KERNELS.union_weights(SLICES, blocks, 16, torch.float32)
+        config = CONFIGS.UnionConfig(16, 16, 16, 1, 2)
+        with pytest.raises(InputError, match=message):
+            KERNELS.union_conv(x, SLICES, weights, config, **arguments)
+    else:
+        with pytest.raises(InputError, match=message):
+            KERNELS.gathered_conv(x, SLICES, **arguments)
+
+
+def test_wrong_devices_and_sizes():
+    with pytest.raises(InputError, match="device"):
+        KERNELS.gathered_conv(IMAGE, SLICES.to("meta"))
+    with pytest.raises(InputError, match="at most 65535"):
+        KERNELS.gathered_conv(torch.ones(65536, 3, 3, 3), SLICES)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dtype": torch.float16}, "weights are torch.float16"),
+        ({"filters": 32}, "blocks of 16 filters"),
+        ({"precision": "tf16"}, "tf16"),
+    ],
+)
+def test_wrong_union_weights(change, message):
+    blocks = UNIONS.make_blocks(SLICES.channels_read(), 1, 16, 1)
+    weights = KERNELS.union_weights(SLICES, blocks, 16, change.get("dtype", torch.float32))
+    config = CONFIGS.UnionConfig(16, change.get("filters", 16), 16, 1, 2)
+    more = {"precision": change["precision"]} if "precision" in change else {}
     with pytest.raises(InputError, match=message):
-        KERNELS.gathered_conv(arguments.pop("x"), arguments.pop("slices"), **arguments)
+        KERNELS.union_conv(IMAGE, SLICES, weights, config, **more)
+
+
+def test_blocks_hold_whole_runs():
+    blocks = UNIONS.make_blocks(np.ones((4, 8), bool), 1, 16, 8)
+    slices = KERNELS.gather_slices(torch.ones(4, 8, 1, 1))
+    with pytest.raises(InputError, match="hold runs of 8"):
+        KERNELS.union_weights(slices, blocks, 4, torch.half)
 
 
 @pytest.mark.parametrize(
@@ -186,3 +263,16 @@ def test_wrong_arguments(change, message):
 def test_wrong_weights(shape, more):
     with pytest.raises(InputError):
         KERNELS.gather_slices(torch.ones(shape), **more)
+
+
+@pytest.mark.parametrize("more", [{}, {"groups": 2}, {"slice_channels": 4, "groups": 2}])
+def test_packed_slices_are_the_weight(more):
+    size = 1 if "slice_channels" in more else 3
+    weight = torch.randn(4, 6, size, size)
+    weight[1, :4], weight[2] = 0, 0
+    packed = KERNELS.gather_slices(weight, **more)
+    assert torch.equal(packed.dense_weight(), weight)
+    expected = (weight != 0).flatten(2).any(2).numpy()
+    assert (packed.channels_read() >= expected).all()
+    if "slice_channels" not in more:
+        assert (packed.channels_read() == expected).all()

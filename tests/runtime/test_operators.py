@@ -27,7 +27,7 @@ def assert_near(actual, expected):
     finite = np.isfinite(expected)
     np.testing.assert_array_equal(actual[~finite], expected[~finite])
     largest = np.abs(expected[finite]).max()
-    assert np.abs(actual - expected)[finite].max() <= LAYER["float32"] * largest
+    assert np.abs(actual[finite] - expected[finite]).max() <= LAYER["float32"] * largest
 
 
 @pytest.mark.parametrize("case", CASES, ids=case_id)
@@ -52,3 +52,19 @@ def test_every_operator_has_a_case():
     elsewhere = {ir.Conv2d, ir.GlobalAvgPool, ir.Relu, ir.Relu6, ir.HardSwish, ir.Silu}
     elsewhere |= {ir.HardSigmoid, ir.Sigmoid}
     assert {type(op) for op, _ in CASES} | elsewhere == set(OP_TYPES)
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 7, 9), (5, 6)], ids=str)
+def test_activations_join_scales_and_shifts(shape):
+    rng = np.random.default_rng(0)
+    scale, bias = (rng.normal(size=5).astype(np.float32) for _ in range(2))
+    nodes = (
+        ir.Node("affine", ir.ChannelAffine(5), ("x",), None, scale, bias),
+        ir.Node("relu", ir.Relu(), ("affine",)),
+    )
+    graph = ir.Graph("x", shape, nodes, ("relu",))
+    x = inputs_of(graph, 3)
+    for isa in available_isas():
+        session = Session(graph, threads=1, isa=isa)
+        assert [step.activation for step in session.plan.steps[1:-1]] == ["relu"]
+        assert_near(session.run(x), run(graph, x)[0])

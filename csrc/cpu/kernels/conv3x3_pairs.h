@@ -94,51 +94,6 @@ void pairs3x3_block(const ConvArgs& args, const Block& b) {
       });
 }
 
-// Stride 2, padding 1, over planes that `stage` split by the phase of row and column, with rows of
-// 8 floats: taps holds where odd rows' even and odd columns begin, then even rows'. Row j of the
-// even ones is the centre of output row j; rows j and j + 1 of the odd ones are above and below it.
-template <int kVectors>
-void pairs3x3s2_block(const ConvArgs& args, const Block& b) {
-  const ConvArgs a = args;
-  const Part lanes = twice(part(a.width));
-  const int rows = a.height - static_cast<int>(b.position / a.row_stride);
-  for_each_unit<1>(a, b, 9,
-                   [&](const Tile& t, const uint16_t* channel, const float* values, uint32_t n)
-                       LNX_LAMBDA {
-                         Vec acc[kVectors], above[kVectors], below[kVectors];
-                         begin_pairs<kVectors>(a, t, lanes, acc);
-                         LNX_UNROLL
-                         for (int v = 0; v < kVectors; ++v) above[v] = below[v] = zero();
-                         for (uint32_t k = 0; k < n; ++k, values += 9) {
-                           const float* x = b.in + channel[k] * a.channel_stride;
-                           Vec w[9];
-                           LNX_UNROLL
-                           for (int i = 0; i < 9; ++i) w[i] = set1(values[i]);
-                           const float *odd_even = x + a.taps[0], *odd_odd = x + a.taps[1];
-                           const float *even_even = x + a.taps[2], *even_odd = x + a.taps[3];
-                           Vec centre = load(odd_even), right = load(odd_odd);
-                           LNX_UNROLL
-                           for (int v = 0; v < kVectors; ++v) {
-                             above[v] = add_taps(w, left_in_rows(right), centre, right, above[v]);
-                             const Vec mid_right = load(even_odd + v * kLanes);
-                             acc[v] = add_taps(w + 3, left_in_rows(mid_right),
-                                               load(even_even + v * kLanes), mid_right, acc[v]);
-                             const Vec next_centre = load(odd_even + (v + 1) * kLanes);
-                             const Vec next_right = load(odd_odd + (v + 1) * kLanes);
-                             const Vec low_right = middle(right, next_right);
-                             below[v] = add_taps(w + 6, left_in_rows(low_right),
-                                                 middle(centre, next_centre), low_right, below[v]);
-                             centre = next_centre;
-                             right = next_right;
-                           }
-                         }
-                         LNX_UNROLL
-                         for (int v = 0; v < kVectors; ++v)
-                           acc[v] = add(acc[v], add(above[v], below[v]));
-                         end_pairs<kVectors>(a, t, lanes, rows, acc);
-                       });
-}
-
 LNX_INLINE void for_each_pairs_tile(const ConvArgs& a, const BlockFn* table, int begin, int end) {
   const int64_t vectors = (a.height + 1) / 2;
   const int64_t tiles = (vectors + kPairsTile - 1) / kPairsTile;
@@ -152,12 +107,6 @@ LNX_INLINE void for_each_pairs_tile(const ConvArgs& a, const BlockFn* table, int
 static void conv_pairs3x3(const ConvArgs& a, int begin, int end) {
   static constexpr BlockFn table[kPairsTile] = {pairs3x3_block<1>, pairs3x3_block<2>,
                                                 pairs3x3_block<3>, pairs3x3_block<4>};
-  for_each_pairs_tile(a, table, begin, end);
-}
-
-static void conv_pairs3x3s2(const ConvArgs& a, int begin, int end) {
-  static constexpr BlockFn table[kPairsTile] = {pairs3x3s2_block<1>, pairs3x3s2_block<2>,
-                                                pairs3x3s2_block<3>, pairs3x3s2_block<4>};
   for_each_pairs_tile(a, table, begin, end);
 }
 

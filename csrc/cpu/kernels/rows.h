@@ -69,12 +69,15 @@ static void row_binary(RowKind kind, const float* a, int a_step, const float* b,
   });
 }
 
-// out[i] = x[i] * scale + shift.
-static void row_affine(const float* x, float scale, float shift, float* out, int64_t count) {
-  for (int64_t i = 0; i < count; i += kLanes) {
-    const Part in = part(count - i);
-    store_part(out + i, fma(load_part(x + i, in), set1(scale), set1(shift)), in);
-  }
+// out[i] = activation(x[i] * scale + shift).
+static void row_affine(const float* x, float scale, float shift, float* out, int64_t count,
+                       Activation activation) {
+  with_activation(activation, [&](auto function) LNX_LAMBDA {
+    for (int64_t i = 0; i < count; i += kLanes) {
+      const Part in = part(count - i);
+      store_part(out + i, function(fma(load_part(x + i, in), set1(scale), set1(shift))), in);
+    }
+  });
 }
 
 // y[i] += w * x[i].

@@ -12,25 +12,28 @@
 
 #ifdef LNX_HAS_PAIRS
 #include "cpu/kernels/conv3x3_pairs.h"
-#define LNX_PAIRS conv_pairs3x3, conv_pairs3x3s2, conv_pairs5x5, conv_pairs5x5s2
+#include "cpu/kernels/conv3x3s2_pairs.h"
+#define LNX_PAIRS \
+  conv_pairs3x3, transform_strided_pairs, conv_pairs3x3s2, conv_pairs5x5, conv_pairs5x5s2
 #else
-#define LNX_PAIRS nullptr, nullptr, nullptr, nullptr
+#define LNX_PAIRS nullptr, nullptr, nullptr, nullptr, nullptr
 #endif
 
 #ifdef LNX_MANY_REGISTERS
 #include "cpu/kernels/winograd3x3.h"
-#define LNX_WINOGRAD winograd_rows, conv_winograd3x3
+#include "cpu/kernels/winograd7x7s2.h"
+#define LNX_WINOGRAD winograd_rows, conv_winograd3x3, conv_winograd7x7s2
 #define LNX_WINOGRAD_TILE kWinogradTile
 #else
-#define LNX_WINOGRAD nullptr, nullptr
+#define LNX_WINOGRAD nullptr, nullptr, nullptr
 #define LNX_WINOGRAD_TILE 0
 #endif
 
 #if defined(LNX_MANY_REGISTERS) && defined(LNX_HAS_PAIRS)
-#define LNX_WINOGRAD_PAIRS \
-  winograd_half_rows, conv_winograd_half3x3, winograd_pairs, conv_winograd_pairs3x3
+#include "cpu/kernels/winograd3x3_pairs.h"
+#define LNX_WINOGRAD_PAIRS winograd_pairs, conv_winograd_pairs3x3
 #else
-#define LNX_WINOGRAD_PAIRS nullptr, nullptr, nullptr, nullptr
+#define LNX_WINOGRAD_PAIRS nullptr, nullptr
 #endif
 
 namespace lnx::LNX_ISA {

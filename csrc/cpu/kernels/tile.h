@@ -132,6 +132,16 @@ struct Block {
 using BlockFn = void (*)(const ConvArgs&, const Block&);
 
 constexpr int64_t kWeightsAhead = 2048;
+// Slices of at least so many floats are asked for one by one, by the kernels: as many lines at once
+// as a filter of a wide layer has would hold up the loads behind them.
+constexpr int64_t kLongSlice = 12;
+
+// Asks for the weights some slices ahead.
+LNX_INLINE void prefetch_slice(const float* values) {
+  const char* ahead = reinterpret_cast<const char*>(values) + kWeightsAhead;
+  __builtin_prefetch(ahead);
+  __builtin_prefetch(ahead + 64);
+}
 
 // Calls fn(tile, channels, values, number of slices) for each unit of a block. Must be inlined into
 // the kernel: a call for each of the few slices that a unit has in a block would cost a third.
@@ -147,7 +157,8 @@ LNX_INLINE void for_each_unit(const ConvArgs& a, const Block& b, int64_t slice_f
                                  : reinterpret_cast<const char*>(a.values + k * slice_floats)) +
                         kWeightsAhead;
     const int64_t bytes = (next - k) * (a.codes ? 1 : slice_floats * 4);
-    for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(ahead + line);
+    if (slice_floats < kLongSlice)
+      for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(ahead + line);
     __builtin_prefetch(reinterpret_cast<const char*>(a.channel + k) + kWeightsAhead / 2);
     if (next != k || b.first || b.last) fn(t, a.channel + k, a.values + k * slice_floats, next - k);
     k = next;

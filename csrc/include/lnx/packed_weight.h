@@ -33,6 +33,10 @@ class PackedWeight {
   // Nonzero slices.
   uint32_t slices() const { return filter_ptr_.back(); }
   bool live(int64_t filter) const { return filter_ptr_[filter + 1] > filter_ptr_[filter]; }
+  // The integers [slices()][length], and what decodes them; empty and null where the weights are
+  // floats.
+  const std::vector<int16_t>& latents() const { return latents_; }
+  const SliceDecoder* decoder() const { return decoder_.get(); }
   // Bytes that this object holds.
   size_t bytes() const;
 

@@ -26,9 +26,10 @@ enum class ConvKernel {
   kRows5x5s2,         // the same with stride 2; two columns of zeros behind each row of the input
   kPairs3x3,          // 3x3, stride 1, padding 1; at most 8 columns, 16 lanes
   kPairs3x3s2,        // 3x3, stride 2, padding 1; at most 8 columns, 16 lanes; staged
-  kWinograd3x3,       // 3x3, stride 1, padding 1; staged
-  kWinogradHalf3x3,   // the same with at most 16 columns, 16 lanes
+  kWinograd3x3,       // 3x3, stride 1, padding 1; staged; tile: rows of the image in a vector, 1,
+                      // or with 16 lanes 2 or 4, of at most 32 or 16 columns
   kWinogradPairs3x3,  // the same with at most 8 columns, 16 lanes
+  kWinograd7x7s2,     // 7x7, stride 2, padding 3; rows of output packed, 16 n columns, 2 n rows
   kPairs5x5,          // 5x5, stride 1, padding 2; row_stride 8, 16 lanes
   kPairs5x5s2,        // 5x5, stride 2, padding 2; row_stride 16 to 8, 16 lanes
 };
@@ -92,9 +93,9 @@ class Network {
   void add_constant(const Image& out, const std::vector<float>& values);
   // out = a op b; operands have the output's shape, and strides of 0 where they broadcast.
   void add_binary(RowKind kind, const View& a, const View& b, const View& out);
-  // out = in * scale[c] + shift[c], c being the index of the first axis.
+  // out = activation(in * scale[c] + shift[c]), c being the index of the first axis.
   void add_affine(const View& in, const View& out, const std::vector<float>& scale,
-                  const std::vector<float>& shift);
+                  const std::vector<float>& shift, Activation activation);
   void add_reduce(const ReduceSpec& spec);
   void add_softmax(const View& in, const View& out, int axis);
   // Of the last two axes; operands have the output's leading axes.

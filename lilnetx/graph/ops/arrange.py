@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from lilnetx.errors import GraphError
-from lilnetx.graph.ops.base import Op, Shape, elements, expect, require
+from lilnetx.graph.ops.base import MAX_SIZE, Op, Shape, elements, expect, require
 
 PadMode = Literal["constant", "reflect", "edge", "wrap"]
 
@@ -138,6 +138,8 @@ class Pad(Op):
         out = tuple(size + b + a for size, b, a in zip(shape, self.before, self.after, strict=True))
         if min(out, default=1) < 1:
             raise GraphError(f"leaves nothing of shape {shape}")
+        longest = max((b + a for b, a in zip(self.before, self.after, strict=True)), default=0)
+        require(longest <= MAX_SIZE, f"adds {longest} elements, expected at most {MAX_SIZE}")
         return out
 
 

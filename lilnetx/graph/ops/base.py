@@ -11,6 +11,8 @@ Shape = tuple[int, ...]
 Pair = tuple[int, int]
 
 MAX_RANK = 6
+MAX_SIZE = 1 << 20  # of an axis that an operator makes longer
+MAX_ELEMENTS = (1 << 31) - 64  # of a value
 
 
 class Op:
@@ -68,7 +70,9 @@ def elements(shape: Shape) -> int:
 
 
 __all__ = [
+    "MAX_ELEMENTS",
     "MAX_RANK",
+    "MAX_SIZE",
     "Op",
     "Pair",
     "Shape",

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from lilnetx.graph.ops.base import Op, Pair, Shape, expect, require
+from lilnetx.graph.ops.base import MAX_SIZE, Op, Pair, Shape, expect, require
 
 ResizeMode = Literal["nearest", "linear"]
 Coordinates = Literal["asymmetric", "half_pixel", "align_corners", "pytorch_half_pixel"]
@@ -20,7 +20,7 @@ class Resize(Op):
     Attributes:
         mode: ``"nearest"`` or ``"linear"``.
         scale: Output pixels for each input pixel, down and across; used where ``size`` is None,
-            and for the coordinates of ``coordinates`` other than ``"align_corners"`` if positive.
+            and for coordinates if positive (else these follow from the sizes).
         size: Output pixels, or None for ``floor(H * scale)``.
         coordinates: How pixels of the output lie over those of the input.
         rounding: To which pixel ``"nearest"`` goes.
@@ -50,13 +50,16 @@ class Resize(Op):
             math.floor(n * s) for n, s in zip(shape[1:], self.scale, strict=True)
         )
         require(min(out) >= 1, f"leaves no pixel of an input of {shape}")
+        require(max(out) <= MAX_SIZE, f"makes {out} pixels, expected at most {MAX_SIZE} a side")
         return (shape[0], *out)
 
     def positions(self, axis: int, size: int, out: int) -> list[float]:
         """Where the output's pixels along an axis (0 down, 1 across) lie over the input's."""
         scale = self.scale[axis] if self.scale[axis] > 0 else out / size
         if self.coordinates == "align_corners":
-            return [i * (size - 1) / (out - 1) if out > 1 else 0.0 for i in range(out)]
+            # As ONNX has it, with the size before rounding, where a scale is given.
+            last = (size * scale if self.scale[axis] > 0 else out) - 1
+            return [i * (size - 1) / last if last > 0 else 0.0 for i in range(out)]
         if self.coordinates == "asymmetric":
             return [i / scale for i in range(out)]
         if self.coordinates == "pytorch_half_pixel" and out == 1:
