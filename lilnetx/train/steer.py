@@ -3,8 +3,11 @@
 Every few steps the size reached is compared with the size wanted at that moment, and the weight of
 the term that moves it (the rate for bytes, the slice norms for multiply-accumulates) is multiplied
 accordingly. What is wanted falls geometrically from the start's size to the target over the first
-part of the run and then stays. What is left above the target at the end is trimmed: the slices that
-matter least are set to zero until it is met.
+part of the run and then stays.
+
+Computation settles at the end of that part: the slices that matter least are set to zero until its
+target is met, those that are zero stay so, and the rest of the run recovers the accuracy. Bytes
+follow their target to the end, and what is left above it is trimmed in the same way.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from lilnetx.train.handle import CompressionHandle
 
 # Corrections in a run.
 _CORRECTIONS = 200
+# How much stronger the answer is to a size below the wanted one.
+_LET_GO = 4.0
 # The weight stays within this factor of its start.
 _BOUND = 1e4
 # Aim below the target by this share, so that little is left to trim.
@@ -37,14 +42,14 @@ class _Loop:
     field: str
     target: float
     # Share of the run after which the target holds, and how the weight's logarithm answers to the
-    # size's: at once, and by its integral over the run. Slices answer late, and those that are zero
-    # hardly come back, so their loop is the slower one.
+    # size's: at once, and by its integral over the run.
     arrival: float
     at_once: float
     integral_gain: float
     first: float = 0.0
     weight: float = 0.0
     integral: float = 0.0
+    settled: bool = False
 
 
 class Steering:
@@ -70,7 +75,7 @@ class Steering:
         if target_bytes:
             self._loops.append(_Loop("rate", target_bytes * (1 - _MARGIN), 0.7, 4.0, 30.0))
         if target_macs:
-            self._loops.append(_Loop("slices", target_macs * (1 - _MARGIN), 0.85, 4.0, 12.0))
+            self._loops.append(_Loop("slices", target_macs * (1 - _MARGIN), 0.8, 4.0, 25.0))
         self._beside = 0.0
 
     def calibrate(self) -> None:
@@ -90,6 +95,11 @@ class Steering:
         if step % period:
             return
         for loop in self._loops:
+            if loop.settled:
+                continue
+            if loop.field == "slices" and step / total >= loop.arrival:
+                self._settle(loop)
+                continue
             reached = self._reached(loop)
             if not loop.first:
                 loop.first = reached
@@ -100,8 +110,16 @@ class Steering:
             bound = math.log(_BOUND)
             loop.integral += loop.integral_gain * deviation * period / total
             loop.integral = min(max(loop.integral, -bound), bound)
-            answer = min(max(loop.integral + loop.at_once * deviation, -bound), bound)
+            # What has become too small hardly grows again: let go at once.
+            at_once = loop.at_once * (_LET_GO if deviation < 0 else 1.0)
+            answer = min(max(loop.integral + at_once * deviation, -bound), bound)
             self._set(loop, loop.weight * math.exp(answer))
+
+    def _settle(self, loop: _Loop) -> None:
+        trim_slices(self._handle, lambda: self._handle.report().macs_left <= loop.target)
+        self._handle.fix_zero_slices()
+        self._set(loop, 0.0)
+        loop.settled = True
 
     def _set(self, loop: _Loop, weight: float) -> None:
         objective = self._handle.objective
@@ -112,21 +130,16 @@ class Steering:
         )
 
     def trim(self) -> int:
-        """Set the least slices to zero until the targets are met; returns their number."""
-        trimmed = 0
-        if self._target_macs:
-            trimmed += trim_slices(
-                self._handle, lambda: self._handle.report().macs_left <= self._target_macs
-            )
-        if self._target_bytes:
-            trimmed += trim_slices(self._handle, lambda: self._file_bytes() <= self._target_bytes)
-        return trimmed
+        """Set the least slices to zero until the file is small enough; returns their number."""
+        if not self._target_bytes:
+            return 0
+        return trim_slices(self._handle, lambda: self._file_bytes() <= self._target_bytes)
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
         return {
             "beside": self._beside,
-            "loops": [[loop.first, loop.weight, loop.integral] for loop in self._loops],
+            "loops": [[p.first, p.weight, p.integral, p.settled] for p in self._loops],
             "weights": [getattr(self._handle.objective, loop.field) for loop in self._loops],
         }
 
@@ -134,7 +147,8 @@ class Steering:
         """Goes on from :meth:`state`."""
         self._beside = float(state["beside"])
         for loop, past, now in zip(self._loops, state["loops"], state["weights"], strict=True):
-            loop.first, loop.weight, loop.integral = map(float, past)
+            loop.first, loop.weight, loop.integral = map(float, past[:3])
+            loop.settled = bool(past[3])
             self._set(loop, float(now))
 
 
