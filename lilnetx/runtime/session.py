@@ -149,16 +149,22 @@ class Session:
         return network.graph, network.weights
 
     def _prepare(self, graph: Graph, weights: dict[str, _core.PackedWeight]) -> _Prepared:
-        """Plans the network for the shapes of its inputs, and lays its weights out."""
+        """Plans the network for the shapes of its inputs, and lays its weights out.
+
+        ``weights`` is empty afterwards: each is let go of when it has been laid out, and the caller
+        would hold on to them.
+        """
         shapes = infer_shapes(graph)
         outputs = tuple(shapes[name] for name in graph.outputs)
         try:
-            graph, weights, removal = remove_dead_channels(graph, shapes, weights)
-            plan = make_plan(graph, self._isa, weights, removal)
+            graph, kept, removal = remove_dead_channels(graph, shapes, weights)
+            if kept is not weights:
+                weights.clear()
+            plan = make_plan(graph, self._isa, kept, removal)
             if self._tune:
                 cache = TuningCache()
-                plan = refine_plan(plan, weights, self._threads, cache, measure=self._tune is True)
-            return _Prepared(plan, build_network(plan, weights, self._threads), outputs)
+                plan = refine_plan(plan, kept, self._threads, cache, measure=self._tune is True)
+            return _Prepared(plan, build_network(plan, kept, self._threads), outputs)
         except MemoryError as error:
             largest = max(math.prod(shape) for shape in shapes.values())
             raise OutOfMemoryError(

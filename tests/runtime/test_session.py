@@ -204,3 +204,12 @@ def test_sessions_share_threads():
         assert falls_to(before)
         """
     )
+
+
+def test_packed_weights_are_let_go_once_they_are_laid_out():
+    """Whoever held on to them would keep the network in memory twice."""
+    session = Session(residual_network(0), threads=1, tune=False)
+    graph, weights = session._open()
+    assert weights
+    session._prepare(graph, weights)
+    assert not weights
