@@ -40,7 +40,7 @@ def test_python_examples_run(tmp_path, monkeypatch):
     with torch.no_grad():
         expected = model.eval()(torch.from_numpy(batch)).numpy()
         swapped = names["sparse"](torch.from_numpy(batch)).numpy()
-    # Scales keep 7 bits, biases 6 of their root mean square; the swapped network's weights are the
+    # Scales keep 6 bits, biases 5 of their root mean square; the swapped network's weights are the
     # model's own.
-    np.testing.assert_allclose(names["logits"], expected, rtol=0, atol=2**-6 * abs(expected).max())
+    np.testing.assert_allclose(names["logits"], expected, rtol=0, atol=2**-5 * abs(expected).max())
     np.testing.assert_allclose(swapped, expected, rtol=0, atol=1e-5 * abs(expected).max())

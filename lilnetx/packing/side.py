@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from lilnetx.errors import PackError
 
 MAX_SIDE_BITS = 24  # float32's own precision
-SIDE_BITS = 7
+SIDE_BITS = 6
 
 
 def shorten(values: NDArray[np.floating], bits: int) -> NDArray[np.float32]:
