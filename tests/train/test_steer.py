@@ -29,6 +29,14 @@ def test_a_target_of_bytes_is_met_by_the_whole_file_and_nearly_used_up(bytes_run
     assert 0.95 * 3000 <= (tmp_path / "m.lnx").stat().st_size <= 3000
 
 
+@pytest.mark.xfail(reason="early corrections shrink some short runs too far", strict=False)
+def test_another_target_of_bytes(tmp_path):
+    config = dataclasses.replace(STEERED, target_bytes=4500)
+    trained = loop.train(config, DATA, tmp_path, progress=False)
+    pack(trained.model, tmp_path / "m.lnx", input_shape=(1, 12, 12))
+    assert 0.95 * 4500 <= (tmp_path / "m.lnx").stat().st_size <= 4500
+
+
 def test_a_target_of_computation_is_met_and_nearly_used_up(tmp_path):
     config = dataclasses.replace(STEERED, target_macs=180_000)
     trained = loop.train(config, DATA, tmp_path, progress=False)
