@@ -93,7 +93,7 @@ cross: $(INSTALLED) ## test the C++ library for aarch64 and (codec, weights) big
 	PATH="$(BIN):$$PATH" LILNETX_CROSS=1 $(BIN)/pytest tests/cpp $(PYTEST_ARGS)
 
 # Each case of the table in both forms and three precisions; 'make test' runs each once, by turns.
-kernels: $(INSTALLED) ## run all cases of the Triton kernels in their interpreter (about 10 minutes)
+kernels: $(INSTALLED) ## run all cases of the Triton kernels in their interpreter (about 30 minutes)
 	LILNETX_ALL_KERNEL_CASES=1 LILNETX_TEST_INSTALLED=1 $(BIN)/pytest tests/kernels $(PYTEST_ARGS)
 
 gpu-check: SINCE := $(shell date +%s)

@@ -156,3 +156,32 @@ class Family:
         """Makes all of them quicker to learn again."""
         for model in (self.parent, *self.children):
             model.count = min(model.count, 40)
+
+
+def odds_times_16(odds: int) -> int:
+    """The odds that sixteenths of a power of two say, times 16."""
+    size = abs(odds)
+    return (16 + size % 16) << (size >> 4)
+
+
+def probability(odds: int) -> int:
+    """The inverse of :func:`log_odds`, nearly."""
+    odds = min(max(odds, -150), 150)
+    unlikely = (1 << 20) // (odds_times_16(odds) + 16)
+    return unlikely if odds < 0 else 65535 - unlikely
+
+
+def approach(value: int, target: int, m: int) -> int:
+    """Moves a value towards a target by the step of m observations."""
+    return value + ((target - value) * RATES[m] >> 16)
+
+
+def log_odds(x: int) -> int:
+    """The logarithm of the odds of x / 65536, in sixteenths of powers of two."""
+    y = 16 * (x >> 4) + 8
+    return _log2(y) - _log2(65536 - y)
+
+
+def _log2(y: int) -> int:
+    b = y.bit_length() - 1
+    return 16 * b + (16 * y >> b) % 16

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lilnetx import _core
-from lilnetx.reference import codec as reference
+from lilnetx.reference import side_codec as reference
 
 LIMIT = 2**23 - 1
 

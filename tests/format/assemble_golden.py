@@ -27,7 +27,7 @@ from lilnetx.graph.ir import (
     Relu,
     Softmax,
 )
-from lilnetx.reference import codec
+from lilnetx.reference import codec, side_codec
 
 PATH = Path(__file__).parent / "data" / "golden_v3.lnx"
 
@@ -77,15 +77,17 @@ def golden_bytes() -> bytes:
             b"\x02" + b"\x00\x01",  # outputs: values 10 and 9
         ]
     )
-    deco = codec.encode_ints([MATRIX_3X3.reshape(-1), MATRIX_1X1.reshape(-1)], [2, 2], [None, None])
+    deco = side_codec.encode_ints(
+        [MATRIX_3X3.reshape(-1), MATRIX_1X1.reshape(-1)], [2, 2], [None, None]
+    )
     live_a = np.array([1, 0, 1, 1], np.uint8)
     live_c = np.array([1, 1, 1], np.uint8)
     # Scale: short floats of 2 bits of mantissa, the upper bits of 3 / 4096, 0, 1280 and 3.
     scale = np.array([0x3A400000 >> 21, 0, -(0x44A00000 >> 21), 0x40400000 >> 21], np.int32)
     bias = np.array([0, 1, -3], np.int32)
     # Modes: of the scale 256 + 2; of the biases raw, and an exponent of -10.
-    modes = codec.encode_ints([np.array([258]), np.array([0, 95])], [3, 3], [None, None])
-    stream = codec.encode_ints([scale, bias], [0, 1], [live_a, live_c])
+    modes = side_codec.encode_ints([np.array([258]), np.array([0, 95])], [3, 3], [None, None])
+    stream = side_codec.encode_ints([scale, bias], [0, 1], [live_a, live_c])
     side = varint(len(modes)) + modes + varint(len(stream)) + stream + struct.pack("<4f", *BIAS_A)
     stream, counts = codec.encode_latents([LATENTS_A, LATENTS_C], [0, 1])
     assert counts == [3, 4]

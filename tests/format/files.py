@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 
-from lilnetx.reference.codec import crc32c, decode_text, encode_text
+from lilnetx.reference.codec import crc32c
+from lilnetx.reference.side_codec import decode_text, encode_text
 
 MAGIC = b"\x89LNX\r\n\x1a\n"
 TEXT = (b"GRPH", b"META")
