@@ -6,10 +6,6 @@
 
 #include "cpu/network_state.h"
 
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
-
 namespace lnx {
 
 namespace {
@@ -169,12 +165,14 @@ void Network::add_conv(const ConvSpec& s, const PackedWeight& weight, const floa
       break;
   }
   state.check(tile_fits, "no kernel has this tile");
+  if (state.laid_out_bytes >= State::kTrimmedBytes) state.return_freed_memory();
   PackedSlices slices;
   weight.unpack(0, shape.filters, scale, slices);
   if (pointwise && s.kernel == ConvKernel::kFlat) weight.unpack_codes(scale, slices);
   state.steps.push_back(s.kernel == ConvKernel::kWinograd7x7s2
                             ? make_conv7x7s2_step(state.kernels, threads(), s, slices)
                             : make_conv_step(state.kernels, threads(), s, shape, slices));
+  state.laid_out_bytes += state.steps.back()->weight_bytes();
 }
 
 void Network::add_pool(const PoolSpec& s) {
@@ -223,10 +221,7 @@ void Network::add_output(const Image& from) {
 
 void Network::prepare() {
   std::lock_guard<std::mutex> lock(state_->mutex);
-#if defined(__GLIBC__)
-  // Packing leaves holes in the heap that the arena does not fit into.
-  malloc_trim(0);
-#endif
+  state_->return_freed_memory();
   state_->grow_memory(1);
 }
 
