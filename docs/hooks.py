@@ -1,9 +1,9 @@
 """Hooks of the documentation's build.
 
-Texts that live beside the code they describe become pages of the site, results and plots become its
-files, and two kinds of markers are replaced: ``<!-- insert: figures -->`` by the README's tables,
-which ``benchmarks/readme.py`` makes from the committed results, and ``<!-- insert: help -->`` by what
-``--help`` of every command prints.
+Texts that live beside the code they describe become pages of the site, results and plots become
+its files, and two kinds of markers are replaced: ``<!-- insert: figures -->`` by the README's
+tables, which ``benchmarks/readme.py`` makes from the committed results, and
+``<!-- insert: help -->`` by what ``--help`` of every command prints.
 """
 
 from __future__ import annotations

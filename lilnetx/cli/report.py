@@ -50,7 +50,10 @@ def add_parser(subparsers: argparse._SubParsersAction[CommandParser]) -> None:
         "--time", action="store_true", default=True, help="measure times (the default)"
     )
     timing.add_argument(
-        "--no-time", action="store_false", dest="time", help="leave times out: the page is made at once"
+        "--no-time",
+        action="store_false",
+        dest="time",
+        help="leave times out: the page is made at once",
     )
     parser.add_argument(
         "--threads", type=positive_int, default=1, metavar="N", help="threads to time (default: 1)"

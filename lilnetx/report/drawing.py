@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from lilnetx.graph.ir import (
     Activation,
@@ -70,14 +71,16 @@ def draw_network(graph: Graph, densities: dict[str, float]) -> Drawing | None:
         return None
     # The first box of a name: an output may be called like a node, and nothing reads outputs.
     index = {box.name: i for i, box in reversed(list(enumerate(boxes)))}
-    edges = [(index[source], i) for i, box in enumerate(boxes) for source in dict.fromkeys(box.inputs)]
+    edges = [
+        (index[source], i) for i, box in enumerate(boxes) for source in dict.fromkeys(box.inputs)
+    ]
     layout = layered([_BOX_WIDTH] * len(boxes), edges)
     width, height = layout.width + 2 * _MARGIN, layout.ranks * _RANK + 2 * _MARGIN
     parts = [
         f'<svg class="network" xmlns="http://www.w3.org/2000/svg" role="img" '
-        f'aria-labelledby="network-title" viewBox="0 0 {width:.0f} {height:.0f}" '
+        f'aria-labelledby="drawing-title" viewBox="0 0 {width:.0f} {height:.0f}" '
         f'width="{width:.0f}" height="{height:.0f}">',
-        f'<title id="network-title">The network: {len(boxes)} boxes from input to output; the '
+        f'<title id="drawing-title">The network: {len(boxes)} boxes from input to output; the '
         "table below lists the same operators</title>",
     ]
     parts += [f'<path class="edge" d="{path}"/>' for path in _paths(layout.routes)]
@@ -119,9 +122,7 @@ def _boxes(graph: Graph, densities: dict[str, float]) -> list[_Box]:
     shapes = infer_shapes(graph)
     readers = Counter(name for node in graph.nodes for name in node.inputs)
     readers.update(graph.outputs)
-    boxes = {
-        name: _Box(name, "Input", shape, kind="end") for name, shape in graph.inputs.items()
-    }
+    boxes = {name: _Box(name, "Input", shape, kind="end") for name, shape in graph.inputs.items()}
     # Value -> box that it comes from: activations belong to the box before, when it is read by
     # nothing else.
     home = {name: name for name in graph.inputs}
@@ -152,7 +153,7 @@ def _paths(routes: list[list[tuple[float, int]]]) -> list[str]:
     """One path for each stretch between neighbouring ranks; what edges share is drawn once."""
     stretches: dict[tuple[float, int, float, bool], None] = {}
     for route in routes:
-        for (x0, rank), (x1, below) in zip(route, route[1:], strict=False):
+        for (x0, rank), (x1, below) in pairwise(route):
             last = (x1, below) == route[-1]
             stretches[x0, rank, x1, not last] = None
     paths = []
@@ -183,7 +184,8 @@ def _box_svg(box: _Box, centre: float, top: float) -> str:
         parts.append(f'<rect class="track" {bar} width="{inner}"/>')
         parts.append(f'<rect class="fill" {bar} width="{inner * box.density:.1f}"/>')
     parts.append(
-        f'<text class="label" x="{centre:.1f}" y="{top + 17}">{text(shortened(box.label, 31))}</text>'
+        f'<text class="label" x="{centre:.1f}" y="{top + 17}">'
+        f"{text(shortened(box.label, 31))}</text>"
         f'<text class="detail" x="{centre:.1f}" y="{top + 32}">{text(detail)}</text>'
         f"<title>{text(full)}</title></g>"
     )

@@ -30,7 +30,11 @@ def short_bytes(count: int) -> str:
     """A size with three significant digits, in the largest unit that suits it."""
     for unit, size in (("MiB", 1024**2), ("KiB", 1024)):
         if count >= size:
-            return f"{count / size:.3g} {unit}" if count < 1000 * size else f"{count / size:,.0f} {unit}"
+            return (
+                f"{count / size:.3g} {unit}"
+                if count < 1000 * size
+                else f"{count / size:,.0f} {unit}"
+            )
     return f"{count:,} bytes"
 
 
@@ -41,8 +45,6 @@ def short_count(count: int) -> str:
             value = count / size
             return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
     return str(count)
-
-
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,12 @@ def bars(*rows: Sequence[Bar]) -> Cell:
 
 
 def table(
-    caption: str, header: Sequence[str], rows: Sequence[Sequence[Cell]], *, kind: str = "", key: str = ""
+    caption: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    kind: str = "",
+    key: str = "",
 ) -> str:
     """A table whose first column names its rows.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 Edge = tuple[int, int]
 
@@ -91,11 +92,7 @@ class _Places:
                 self.rank.append(rank[source] + len(lane))
                 self.widths.append(_LANE)
         # Neighbours of each place in the ranks above and below, each pair once.
-        pairs = {
-            pair
-            for edge in edges
-            for pair in zip(self.route(edge), self.route(edge)[1:], strict=False)
-        }
+        pairs = {pair for edge in edges for pair in pairwise(self.route(edge))}
         self.above: list[list[int]] = [[] for _ in self.widths]
         self.below: list[list[int]] = [[] for _ in self.widths]
         for upper, lower in sorted(pairs):
@@ -112,74 +109,79 @@ class _Places:
         """Whether it is no node."""
         return place >= self.nodes
 
+    def weight(self, place: int) -> float:
+        """How much it matters that it stands where it wants to."""
+        return 1e-3 if self.is_lane(place) else 1.0
+
 
 def _ordered(places: _Places) -> list[list[int]]:
     """The places of each rank from left to right."""
     ranks: list[list[int]] = [[] for _ in range(max(places.rank, default=-1) + 1)]
     for place, rank in enumerate(places.rank):
         ranks[rank].append(place)
-    position = {place: float(i) for rank in ranks for i, place in enumerate(rank)}
+    position = [0.0] * len(places.rank)
+    for row in ranks:
+        for i, place in enumerate(row):
+            position[place] = i - (len(row) - 1) / 2
     for sweep in range(_ORDER_SWEEPS):
         down = sweep % 2 == 0
-        neighbours = places.above if down else places.below
-        for rank in ranks if down else reversed(ranks):
-
-            def wanted(
-                place: int, near: list[list[int]] = neighbours, centre: float = len(rank) / 2
-            ) -> float:
-                found = [position[other] for other in near[place]]
-                return sum(found) / len(found) if found else min(position[place], centre)
-
-            rank.sort(key=wanted)
-            for i, place in enumerate(rank):
+        near = places.above if down else places.below
+        for row in ranks if down else reversed(ranks):
+            wanted = {place: _mean(near[place], position, position[place]) for place in row}
+            row.sort(key=wanted.__getitem__)
+            for i, place in enumerate(row):
                 # Relative to the middle, so that ranks of different length compare.
-                position[place] = i - (len(rank) - 1) / 2
+                position[place] = i - (len(row) - 1) / 2
     return ranks
+
+
+def _mean(places: Sequence[int], values: Sequence[float], otherwise: float) -> float:
+    return sum(values[place] for place in places) / len(places) if places else otherwise
 
 
 def _positions(places: _Places, ranks: Sequence[Sequence[int]]) -> list[float]:
     x = [0.0] * len(places.widths)
     for rank in ranks:
-        _spread(rank, [0.0] * len(rank), places.widths, x)
+        _spread(places, rank, [0.0] * len(rank), x)
     for sweep in range(_POSITION_SWEEPS):
         down = sweep % 2 == 0
         near = places.above if down else places.below
         for rank in ranks if down else reversed(ranks):
             wanted = [_wanted(places, place, near[place], x) for place in rank]
-            _spread(rank, wanted, places.widths, x)
+            _spread(places, rank, wanted, x)
     return x
 
 
 def _wanted(places: _Places, place: int, near: Sequence[int], x: Sequence[float]) -> float:
     """Lanes go straight on; nodes stand under nodes rather than under lanes."""
     alike = [other for other in near if places.is_lane(other) == places.is_lane(place)]
-    chosen = alike or near
-    return sum(x[other] for other in chosen) / len(chosen) if chosen else x[place]
+    return _mean(alike or near, x, x[place])
 
 
-def _spread(
-    rank: Sequence[int], wanted: Sequence[float], widths: Sequence[float], x: list[float]
-) -> None:
+def _spread(places: _Places, rank: Sequence[int], wanted: Sequence[float], x: list[float]) -> None:
     """Places a rank in its order, as near to the wanted positions as the widths allow.
 
     The least sum of squares under the order is an isotonic regression of the wanted positions less
-    what the widths before take: neighbours that are too close are pooled at their mean.
+    what the widths before take: neighbours that are too close are pooled at their mean. Lanes weigh
+    next to nothing, so that they give way to nodes.
     """
     offsets = []
     offset = 0.0
     for i, place in enumerate(rank):
         if i:
-            offset += (widths[rank[i - 1]] + widths[place]) / 2 + _GAP
+            offset += (places.widths[rank[i - 1]] + places.widths[place]) / 2 + _GAP
         offsets.append(offset)
-    pools: list[tuple[float, int]] = []
-    for value, shift in zip(wanted, offsets, strict=True):
-        total, count = value - shift, 1
-        while pools and pools[-1][0] / pools[-1][1] > total / count:
-            before, several = pools.pop()
-            total, count = total + before, count + several
-        pools.append((total, count))
+    # Mean position, weight and number of places of each pool.
+    pools: list[tuple[float, float, int]] = []
+    for place, value, shift in zip(rank, wanted, offsets, strict=True):
+        pool = (value - shift, places.weight(place), 1)
+        while pools and pools[-1][0] > pool[0]:
+            mean, weight, count = pools.pop()
+            both = weight + pool[1]
+            pool = ((mean * weight + pool[0] * pool[1]) / both, both, count + pool[2])
+        pools.append(pool)
     i = 0
-    for total, count in pools:
+    for mean, _, count in pools:
         for _ in range(count):
-            x[rank[i]] = total / count + offsets[i]
+            x[rank[i]] = mean + offsets[i]
             i += 1

@@ -94,7 +94,9 @@ def dense_twin(graph: Graph, seed: int = 0) -> Graph:
     cost if it had been left dense. What it computes means nothing.
     """
     rng = np.random.default_rng(seed)
-    return dataclasses.replace(graph, nodes=tuple(_filled(graph, node, rng) for node in graph.nodes))
+    return dataclasses.replace(
+        graph, nodes=tuple(_filled(graph, node, rng) for node in graph.nodes)
+    )
 
 
 def _filled(graph: Graph, node: Node, rng: np.random.Generator) -> Node:
@@ -172,7 +174,10 @@ def measure(
         ContenderRow(
             TWIN, "fp32", __version__, "lilnetx, zeros filled: nothing is skipped", timings[TWIN]
         ),
-        *(ContenderRow(c.name, c.precision, c.version, c.settings, timings[c.name]) for c in others),
+        *(
+            ContenderRow(c.name, c.precision, c.version, c.settings, timings[c.name])
+            for c in others
+        ),
     ]
     return Measurement(
         threads=options.threads,

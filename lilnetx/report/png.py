@@ -1,4 +1,4 @@
-"""Small PNG pictures of one colour in several opacities, written with the standard library alone."""
+"""Small PNG pictures of one colour in several opacities, by the standard library alone."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def opacity_png(levels: NDArray[np.uint8], colour: tuple[int, int, int]) -> byte
     else:
         depth, alphas = 4, [255 * level // LEVELS for level in range(LEVELS + 1)]
         even = np.pad(levels, ((0, 0), (0, width % 2)))
-        rows = (even[:, ::2] << 4) | even[:, 1::2]
+        rows = ((even[:, ::2] << 4) | even[:, 1::2]).astype(np.uint8)
     # Each row begins with the number of its filter: 0, none.
     lines = np.pad(rows, ((0, 0), (1, 0))).astype(np.uint8).tobytes()
     return (

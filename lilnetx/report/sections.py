@@ -35,9 +35,9 @@ def tiles(facts: ReportFacts) -> str:
     """The most important figures. Each carries the exact value as ``data-value``."""
     summary = facts.summary
     dense, size = summary.dense_fp32_bytes, summary.file_bytes
-    bits = f"{8 * size / summary.parameters:.2f} bits a parameter" if summary.parameters else ""
+    bits = f"{8 * size / summary.parameters:.2f}" if summary.parameters else "–"
     parts = [
-        _tile("file_bytes", size, "File", f"{size:,} bytes", f"{short_bytes(size)} on disk"),
+        _tile("file_bytes", size, "File", f"{size:,} bytes", f"{short_bytes(size)}, all of it"),
         _tile(
             "dense_fp32_bytes",
             dense,
@@ -45,9 +45,15 @@ def tiles(facts: ReportFacts) -> str:
             f"{dense:,} bytes",
             f"{summary.parameters:,} parameters",
         ),
-        _tile("ratio", dense / size, "Smaller by", f"{dense / size:.1f} ×", bits),
-        _share_tile("zero_slices_kxk", summary.zero_slices_kxk, summary.slices_kxk, "K×K slices zero"),
-        _share_tile("zero_slices_1x1", summary.zero_slices_1x1, summary.slices_1x1, "1×1 slices zero"),
+        _tile(
+            "ratio", dense / size, "Smaller by", f"{dense / size:.1f} ×", f"{bits} bits a parameter"
+        ),
+        _share_tile(
+            "zero_slices_kxk", summary.zero_slices_kxk, summary.slices_kxk, "K×K slices zero"
+        ),
+        _share_tile(
+            "zero_slices_1x1", summary.zero_slices_1x1, summary.slices_1x1, "1×1 slices zero"
+        ),
         _share_tile("macs_left", summary.macs_left, summary.macs, "Multiply-adds left"),
     ]
     if facts.measurement is not None:
@@ -66,8 +72,11 @@ def tiles(facts: ReportFacts) -> str:
 
 
 def _tile(key: str, value: float, title: str, shown: str, note: str) -> str:
+    figure, _, unit = shown.partition(" ")
+    unit = f" <small>{text(unit)}</small>" if unit else ""
     return (
-        f'<div><dt>{text(title)}</dt><dd data-figure="{key}" data-value="{value}">{text(shown)}</dd>'
+        f'<div><dt>{text(title)}</dt><dd data-figure="{key}" data-value="{value}">'
+        f"{text(figure)}{unit}</dd>"
         f"<dd>{text(note)}</dd></div>"
     )
 
@@ -89,7 +98,8 @@ def size_section(facts: ReportFacts) -> str:
     rows = [
         [
             Cell(
-                f'<i class="key s-{text(name.lower())}"></i>{text(SECTION_CONTENTS.get(name, name))}'
+                f'<i class="key s-{text(name.lower())}"></i>'
+                + text(SECTION_CONTENTS.get(name, name))
                 + (f" <small>{text(name)}</small>" if name != "header" else ""),
                 number=False,
             ),
@@ -98,7 +108,9 @@ def size_section(facts: ReportFacts) -> str:
         ]
         for name, size in summary.bytes_by_section.items()
     ]
-    sections = table("Bytes of the file by section", ("Section", "bytes", "share"), rows)
+    sections = table(
+        "Bytes of the file by section", ("Section", "bytes", "share"), rows, kind="narrow"
+    )
     return (
         f'<div class="stack" aria-hidden="true">{bar}</div>{sections}'
         f"<h3>Bytes by layer</h3><p>A layer's latents are coded together with those of the layers "
@@ -165,7 +177,14 @@ def _all_figures(stats: Sequence[LayerStats], sizes: dict[str, LayerBytes]) -> s
     rows = []
     for order, layer in enumerate(stats):
         size = sizes[layer.name].total if layer.name in sizes else 0
-        counts = (layer.slices, layer.zero_slices, layer.parameters, layer.macs, layer.macs_left, size)
+        counts = (
+            layer.slices,
+            layer.zero_slices,
+            layer.parameters,
+            layer.macs,
+            layer.macs_left,
+            size,
+        )
         rows.append(
             [
                 name_cell(layer.name, order),

@@ -19,8 +19,9 @@ def times_section(measurement: Measurement | None) -> str:
     threads = f"{measurement.threads} thread{'s' if measurement.threads > 1 else ''}"
     machine = measurement.machine
     return (
-        f"<p>One image, float32, {threads}, medians of alternating calls, on {text(machine['cpu'])} "
-        f"({text(measurement.isa)}, {text(machine['system'])}). The <b>{TWIN}</b> is the same "
+        f"<p>One image, float32, {threads}, medians of alternating calls, on "
+        f"{text(machine['cpu'])} ({text(measurement.isa)}, {text(machine['system'])}). "
+        f"The <b>{TWIN}</b> is the same "
         "network in the same runtime with a small random number in the place of each weight that "
         "is zero: what the network would cost if nothing were left out."
         f"{_others(measurement)}</p>{_disturbance(measurement)}{_networks(measurement)}"
@@ -74,7 +75,9 @@ def _steps(measurement: Measurement) -> str:
     for order, step in enumerate(measurement.steps):
         dense = step.dense_ms
         times = None if dense is None or step.ms <= 0 else dense / step.ms
-        name = step.name if step.op not in ("Input", "Output") else f"{step.name} ({step.op.lower()})"
+        name = (
+            step.name if step.op not in ("Input", "Output") else f"{step.name} ({step.op.lower()})"
+        )
         rows.append(
             [
                 name_cell(name, order),
@@ -88,7 +91,6 @@ def _steps(measurement: Measurement) -> str:
             ]
         )
     header = ("Layer", "", "ours", "dense", "faster")
-    return (
-        f'<p><i class="key left"></i>ours <i class="key twin"></i>{TWIN}</p>'
-        + table("Times by layer", header, rows, kind="chart", key="times-by-layer")
+    return f'<p><i class="key left"></i>ours <i class="key twin"></i>{TWIN}</p>' + table(
+        "Times by layer", header, rows, kind="chart", key="times-by-layer"
     )

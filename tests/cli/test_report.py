@@ -159,9 +159,7 @@ def test_without_times(synthetic_lnx, tmp_path, capsys):
 
 
 def test_the_same_file_gives_the_same_page(synthetic_lnx, tmp_path, capsys):
-    pages = {
-        report(synthetic_lnx, tmp_path / "r.html", capsys, "--no-time") for _ in range(2)
-    }
+    pages = {report(synthetic_lnx, tmp_path / "r.html", capsys, "--no-time") for _ in range(2)}
     assert len(pages) == 1
 
 

@@ -16,7 +16,17 @@ LANGUAGES = {"python", "sh", "console", "text"}
 
 # What makes commands of the documentation short enough for a test, behind their own options.
 SMALLER = {
-    "train": ["--epochs", "1", "--width", "4", "--validation", "60", "--batch-size", "30", "--quiet"],
+    "train": [
+        "--epochs",
+        "1",
+        "--width",
+        "4",
+        "--validation",
+        "60",
+        "--batch-size",
+        "30",
+        "--quiet",
+    ],
     "bench": ["--seconds", "0.05", "--against", "none"],
     "report": ["--seconds", "0.05", "--against", "none"],
     "pack": [],

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("onnx", reason="wrong uses are of ONNX models")
 pytest.importorskip("torch", reason="wrong uses are of torch's files")
 
-from wrong_uses import PAGE, prepared_folder, run, wrong_uses  # noqa: E402
+from wrong_uses import PAGE, prepared_folder, run, wrong_uses
 
 USES = wrong_uses(PAGE.read_text(encoding="utf-8"))
 

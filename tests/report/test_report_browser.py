@@ -1,4 +1,4 @@
-"""The report in a real browser: figures against ``inspect --json``, its script, and a phone's width."""
+"""The report in a real browser: figures against ``inspect --json``, sorting, a phone's width."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ import pytest
 from lilnetx.cli.main import main
 
 BROWSER = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
+    (
+        found
+        for name in ("chromium", "chromium-browser", "google-chrome")
+        if (found := shutil.which(name))
+    ),
     None,
 )
 pytestmark = pytest.mark.skipif(
@@ -26,7 +30,7 @@ pytestmark = pytest.mark.skipif(
 PROBE = """
 <script>
 addEventListener("load", () => {
-  const shown = (selector) => [...document.querySelectorAll(selector)].map((e) => e.innerText.trim());
+  const shown = (what) => [...document.querySelectorAll(what)].map((e) => e.innerText.trim());
   const column = (id, n) =>
     [...document.querySelectorAll(`#${id} tbody tr`)].map((row) => row.cells[n].innerText.trim());
   const tiles = {};
@@ -51,11 +55,14 @@ addEventListener("load", () => {
     paper: getComputedStyle(document.body).backgroundColor,
     names: column("all-layers", 0),
   };
-  const output = document.createElement("pre");
-  output.id = "seen";
-  output.textContent = JSON.stringify(seen);
-  document.body.append(output);
+  parent.postMessage(JSON.stringify(seen), "*");
 });
+</script>
+"""
+# The page is shown in a frame, since Chromium has no window as narrow as a phone.
+FRAME = """<!doctype html><body><iframe src="probed.html" width="WIDTH" height="900"></iframe>
+<pre id="seen"></pre><script>
+addEventListener("message", (event) => { document.getElementById("seen").textContent = event.data; });
 </script>
 """
 
@@ -64,6 +71,8 @@ def seen_by_browser(page: Path, folder: Path, width: int, *options: str) -> dict
     probed = folder / "probed.html"
     text = page.read_text(encoding="utf-8")
     probed.write_text(text.replace("</body>", PROBE + "</body>"), encoding="utf-8")
+    frame = folder / "frame.html"
+    frame.write_text(FRAME.replace("WIDTH", str(width)), encoding="utf-8")
     done = subprocess.run(
         [
             BROWSER,
@@ -72,11 +81,10 @@ def seen_by_browser(page: Path, folder: Path, width: int, *options: str) -> dict
             "--disable-gpu",
             "--disable-dev-shm-usage",
             f"--user-data-dir={folder / 'profile'}",
-            f"--window-size={width},900",
             "--virtual-time-budget=5000",
             *options,
             "--dump-dom",
-            probed.as_uri(),
+            frame.as_uri(),
         ],
         capture_output=True,
         text=True,
@@ -151,5 +159,7 @@ def test_nothing_is_wider_than_the_window(page, tmp_path, width, desktop):
 
 
 def test_it_follows_a_dark_setting(page, tmp_path, desktop):
-    dark = seen_by_browser(page, tmp_path, 1280, "--force-dark-mode", "--blink-settings=preferredColorScheme=0")
+    dark = seen_by_browser(
+        page, tmp_path, 1280, "--force-dark-mode", "--blink-settings=preferredColorScheme=0"
+    )
     assert dark["paper"] != desktop["paper"]
