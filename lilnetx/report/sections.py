@@ -27,7 +27,7 @@ from lilnetx.report.measure import TWIN
 from lilnetx.report.slice_map import SliceMap, slice_map
 
 # Room that pictures of slices are scaled up to, in CSS pixels.
-_PICTURE = 232
+_PICTURE = 216
 _LEAST_HEIGHT = 14
 
 
@@ -35,9 +35,9 @@ def tiles(facts: ReportFacts) -> str:
     """The most important figures. Each carries the exact value as ``data-value``."""
     summary = facts.summary
     dense, size = summary.dense_fp32_bytes, summary.file_bytes
-    bits = f"{8 * size / summary.parameters:.2f}" if summary.parameters else "–"
+    bits = 8 * size / max(summary.parameters, 1)
     parts = [
-        _tile("file_bytes", size, "File", f"{size:,} bytes", f"{short_bytes(size)}, all of it"),
+        _tile("file_bytes", size, "File", f"{size:,} bytes", short_bytes(size)),
         _tile(
             "dense_fp32_bytes",
             dense,
@@ -200,8 +200,7 @@ def _all_figures(stats: Sequence[LayerStats], sizes: dict[str, LayerBytes]) -> s
 def maps_section(facts: ReportFacts) -> str:
     """A picture of the slices of each weighted layer."""
     figures = "".join(
-        _map_figure(layer.name, slice_map(facts.graph.node(layer.name)))
-        for layer in facts.layer_stats
+        _map_figure(layer, slice_map(facts.graph.node(layer.name))) for layer in facts.layer_stats
     )
     return (
         "<p>A dot is a slice that is not zero: rows are filters, columns are input channels (for "
@@ -211,12 +210,15 @@ def maps_section(facts: ReportFacts) -> str:
     )
 
 
-def _map_figure(name: str, picture: SliceMap) -> str:
+def _map_figure(layer: LayerStats, picture: SliceMap) -> str:
+    name = layer.name
     scale = max(1, _PICTURE // max(picture.width, picture.height))
     width = picture.width * scale
     height = max(picture.height * scale, _LEAST_HEIGHT)
     total = picture.filters * picture.slices
-    size = f"{picture.filters:,} filters × {picture.slices:,}"
+    pointwise = layer.kernel == (1, 1) and layer.slice_length > 1
+    across = f"groups of {layer.slice_length} channels" if pointwise else "channels"
+    size = f"{picture.filters:,} filters × {picture.slices:,} {across}"
     notes = [f"{picture.nonzero:,} of {total:,} left, {percent(picture.nonzero, total)}"]
     if picture.one_row:
         size = f"{picture.filters:,} filters, from left to right"
