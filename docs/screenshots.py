@@ -17,14 +17,15 @@ ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / "lilnetx" / "models" / "resnet20-fashion-mnist.lnx"
 IMAGES = ROOT / "docs" / "images"
 
-# Name, window, scale, and the frame that a phone's page is shown in: Chromium has no window as narrow.
+# Name, window, and the frame of a phone's page, since Chromium has no window as narrow.
 PICTURES = (
-    ("report", (1200, 1500), 1, None),
-    ("report-phone", (500, 1000), 1, (390, 960)),
+    ("report", (1200, 1500), None),
+    ("report-phone", (500, 1000), (390, 960)),
 )
 
 
 def main() -> int:
+    """Make the report and take the pictures."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         print("no Chromium here", file=sys.stderr)
@@ -35,7 +36,7 @@ def main() -> int:
         page = folder / "report.html"
         if lilnetx(["report", str(MODEL), "-o", str(page)]):
             return 2
-        for picture, (width, height), scale, frame in PICTURES:
+        for picture, (width, height), frame in PICTURES:
             shown = page
             if frame is not None:
                 shown = folder / "frame.html"
@@ -52,7 +53,6 @@ def main() -> int:
                 "--hide-scrollbars",
                 f"--user-data-dir={folder / 'profile'}",
                 f"--window-size={width},{height}",
-                f"--force-device-scale-factor={scale}",
                 f"--screenshot={IMAGES / picture}.png",
                 shown.as_uri(),
             ]

@@ -46,8 +46,9 @@ def tiles(facts: ReportFacts) -> str:
             f"{summary.parameters:,} parameters",
         ),
         _tile(
-            "ratio", dense / size, "Smaller by", f"{dense / size:.1f} ×", f"{bits} bits a parameter"
+            "ratio", dense / size, "Smaller by", f"{dense / size:.1f} ×", "scales, graph and all"
         ),
+        _tile("bits", bits, "A parameter takes", f"{bits:.2f} bits", "instead of 32"),
         _share_tile(
             "zero_slices_kxk", summary.zero_slices_kxk, summary.slices_kxk, "K×K slices zero"
         ),

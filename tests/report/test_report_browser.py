@@ -62,7 +62,7 @@ addEventListener("load", () => {
 # The page is shown in a frame, since Chromium has no window as narrow as a phone.
 FRAME = """<!doctype html><body><iframe src="probed.html" width="WIDTH" height="900"></iframe>
 <pre id="seen"></pre><script>
-addEventListener("message", (event) => { document.getElementById("seen").textContent = event.data; });
+addEventListener("message", (e) => { document.getElementById("seen").textContent = e.data; });
 </script>
 """
 
