@@ -49,7 +49,7 @@ format: $(READY) ## format all sources in place
 	$(BIN)/clang-format -i $(CXX_SOURCES)
 
 docs: $(INSTALLED) ## build the documentation into build/site, without a warning
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # The C++ test program (tests/cpp) runs every kernel and network; the codec and the file format, whose
 # tests feed damaged bytes, are tested through Python too. The sanitized package lies beside the

@@ -89,7 +89,8 @@ def alternate(
             warm = fastest[name] < _WARM_CALL_BELOW_MS
             samples[name].append(_measure(contenders[name], calls[name], warm))
         rounds += 1
-        on_progress(min(rounds / min_rounds, (time.perf_counter() - began) / seconds, 1.0))
+        passed = (time.perf_counter() - began) / seconds if seconds > 0 else 1.0
+        on_progress(min(rounds / max(min_rounds, 1), passed, 1.0))
     return {name: _summarise(samples[name], calls[name]) for name in contenders}
 
 

@@ -18,6 +18,7 @@ from lilnetx.cli.common import (
     stage_bar,
 )
 from lilnetx.cli.table import format_bytes
+from lilnetx.errors import UsageError
 
 _EPILOG = """\
 examples:
@@ -79,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
     """Measure, write the page, and say where it is."""
     require_folder_of(args.output)
     require_other_file(args.file, args.output)
+    if args.file.suffix.lower() in (".onnx", ".pt2", ".pt", ".pth"):
+        raise UsageError(f"{args.file}: is not packed yet: run  lilnetx pack {args.file} -o m.lnx")
     from lilnetx.atomic import atomic_write
     from lilnetx.report import MeasureOptions, gather, measure, report_page
 

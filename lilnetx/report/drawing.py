@@ -24,7 +24,7 @@ from lilnetx.report.layout import layered
 # Larger drawings would take the browser longer to show than anybody would look at them.
 MAX_BOXES = 2000
 
-_BOX_WIDTH = 216
+_BOX_WIDTH = 248
 _BOX_HEIGHT = 44
 _RANK = 66
 _MARGIN = 12
@@ -90,12 +90,13 @@ def draw_network(graph: Graph, densities: dict[str, float]) -> Drawing | None:
 
 
 def operator_label(node: Node) -> str:
-    """An operator in a few characters, such as ``Conv2d 3x3, 16 to 32, stride 2``."""
+    """An operator in a few characters, such as ``Conv 3×3 16→32 /2`` for one of stride 2."""
     op = node.op
     kind = type(op).__name__
     match op:
         case Conv2d() | ConvTranspose2d():
-            parts = [f"{kind} {_pair(op.kernel)}", f"{op.in_channels}→{op.out_channels}"]
+            short = "Conv" if isinstance(op, Conv2d) else "Transposed conv"
+            parts = [f"{short} {_pair(op.kernel)}", f"{op.in_channels}→{op.out_channels}"]
             if op.stride != (1, 1):
                 parts.append(f"/{_either(op.stride)}")
             if op.groups > 1:
@@ -170,7 +171,7 @@ def _paths(routes: list[list[tuple[float, int]]]) -> list[str]:
 def _box_svg(box: _Box, centre: float, top: float) -> str:
     left = centre - _BOX_WIDTH / 2
     shape = "×".join(map(str, box.shape)) or "scalar"
-    detail = shape if box.kind == "end" else f"{shortened(box.name, 18)} · {shape}"
+    detail = shape if box.kind == "end" else f"{shortened(box.name, 22)} · {shape}"
     kind = "weighted" if box.density is not None else box.kind
     full = f"{box.name}: {box.label}, {shape}"
     parts = [
@@ -185,7 +186,7 @@ def _box_svg(box: _Box, centre: float, top: float) -> str:
         parts.append(f'<rect class="fill" {bar} width="{inner * box.density:.1f}"/>')
     parts.append(
         f'<text class="label" x="{centre:.1f}" y="{top + 17}">'
-        f"{text(shortened(box.label, 31))}</text>"
+        f"{text(shortened(box.label, 35))}</text>"
         f'<text class="detail" x="{centre:.1f}" y="{top + 32}">{text(detail)}</text>'
         f"<title>{text(full)}</title></g>"
     )
