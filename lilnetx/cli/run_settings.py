@@ -23,7 +23,7 @@ def add_settings(parser: argparse.ArgumentParser, *, but: tuple[str, ...] = ()) 
     """
     from lilnetx.data import DATASETS
     from lilnetx.train.config import TrainConfig
-    from lilnetx.train.networks import NETWORKS, WIDTHS
+    from lilnetx.train.networks import NETWORKS
 
     help_texts = _attribute_docs(TrainConfig)
     parser.add_argument("network", choices=sorted(NETWORKS), help="network to train")
@@ -37,12 +37,10 @@ def add_settings(parser: argparse.ArgumentParser, *, but: tuple[str, ...] = ()) 
     for field in dataclasses.fields(TrainConfig):
         if field.name in ("network", "data", *but):
             continue
-        default, told = field.default, str(field.default)
-        if field.name == "width":
-            others = ", ".join(f"{name} {width}" for name, width in WIDTHS.items())
-            default, told = None, f"{field.default}; {others}"
+        # Each network has a width of its own.
+        default = None if field.name == "width" else field.default
         option = f"--{field.name.replace('_', '-')}"
-        text = f"{help_texts[field.name]} (default: {told})".replace("%", "%%")
+        text = f"{help_texts[field.name]} (default: {field.default})".replace("%", "%%")
         if isinstance(field.default, bool):
             settings.add_argument(
                 option, action=argparse.BooleanOptionalAction, default=default, help=text
@@ -50,9 +48,7 @@ def add_settings(parser: argparse.ArgumentParser, *, but: tuple[str, ...] = ()) 
         else:
             kind = type(field.default)
             metavar = {int: "N", float: "X"}.get(kind, "NAME")
-            settings.add_argument(
-                option, type=kind, default=default, metavar=metavar, help=text
-            )
+            settings.add_argument(option, type=kind, default=default, metavar=metavar, help=text)
 
 
 def settings_of(args: argparse.Namespace) -> TrainConfig:

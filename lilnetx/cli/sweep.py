@@ -103,9 +103,9 @@ def _declare_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="NAME=VALUES",
-        help="a setting and its values, LOW..HIGH (on a logarithmic scale) or A,B,C; more than once "
-        "for several settings. Lists alone are a grid; with a range, the first 10 trials are spread "
-        "evenly and Optuna's TPE sampler chooses the others",
+        help="a setting and its values, LOW..HIGH (on a logarithmic scale) or A,B,C; more than "
+        "once for several settings. Lists alone are a grid; with a range, the first 10 trials are "
+        "spread evenly and Optuna's TPE sampler chooses the others",
     )
     parser.add_argument(
         "--trials",

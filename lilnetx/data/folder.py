@@ -1,8 +1,8 @@
-"""Folders of image files, as ImageNet comes: ``train`` and ``val``, in each a folder for each class.
+"""Folders of image files, as ImageNet comes: ``train`` and ``val``, and in each one a class.
 
-Images stay in their files until they are asked for. Evaluation takes the middle of an image, training
-a random part of it (Szegedy et al. 2015), by torchvision's rules, so that weights trained by its recipes
-meet what they know.
+Images stay in their files until they are asked for. Evaluation takes the middle of an image,
+training a random part of it (Szegedy et al. 2015), by torchvision's rules, so that weights trained
+by its recipes meet what they know.
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ class FolderImages:
 def read_folder(root: Path, image_size: int = IMAGE_SIZE) -> ImageDataset:
     """The images under ``root/train`` and, as test images, ``root/val``.
 
-    Classes are the names of the folders in ``train``, in the order of the alphabet; files may lie in
-    further folders below. Normalisation is that of ImageNet.
+    Classes are the names of the folders in ``train``, in the order of the alphabet; files may lie
+    in further folders below. Normalisation is that of ImageNet.
 
     Args:
         root: The folder.
@@ -144,8 +144,8 @@ def _folders(path: Path) -> list[str]:
         return sorted(e.name for e in os.scandir(path) if e.is_dir() and e.name[0] != ".")
     except OSError as error:
         raise DataError(
-            f"{path}: cannot be read ({error.strerror}); expected folders train and val, and in each "
-            "a folder for each class"
+            f"{path}: cannot be read ({error.strerror}); expected folders train and val, and in "
+            "each a folder for each class"
         ) from error
 
 
@@ -181,7 +181,13 @@ def _decode(path: str, size: int, choose: Callable[[int, int], tuple[Box, bool]]
         box, mirrored = choose(rgb.width, rgb.height)
         part = rgb.resize((size, size), image_module.Resampling.BILINEAR, box=box)
     # Pillow has no class of its own for damaged files.
-    except (OSError, SyntaxError, ValueError, EOFError, image_module.DecompressionBombError) as error:
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        image_module.DecompressionBombError,
+    ) as error:
         raise DataError(
             f"{path}: cannot be decoded ({error}); replace or remove this image"
         ) from error

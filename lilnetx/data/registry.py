@@ -60,9 +60,7 @@ _SOURCES = {
 }
 
 
-def load(
-    name: str, root: str | Path | None = None, image_size: int = IMAGE_SIZE
-) -> ImageDataset:
+def load(name: str, root: str | Path | None = None, image_size: int = IMAGE_SIZE) -> ImageDataset:
     """Load a data set.
 
     Args:

@@ -2,8 +2,8 @@
 
 A sweep has a fixed number of slots, each to be filled by one finished trial. Every trial says which
 slot it is for. A trial is enqueued for a slot that has none, and whoever asks the study next takes
-it; the storage lets only one process do so. Two processes may enqueue for the same slot at once: the
-trial of the higher number is then withdrawn by whoever takes it.
+it; the storage lets only one process do so. Two processes may enqueue for the same slot at once:
+the trial of the higher number is then withdrawn by whoever takes it.
 
 A process at work raises a number beside its trial every few seconds. Where that number has stood
 still for the grace period, by the clock of the one who looks, the process counts as dead: its trial
@@ -80,9 +80,7 @@ class Board:
                 self.withdraw(trial)
                 continue
             trial.set_user_attr(_OWNER, f"{socket.gethostname()}:{os.getpid()}")
-            self._study.sampler = self._optuna.samplers.TPESampler(
-                seed=self._seed * 100_003 + slot
-            )
+            self._study.sampler = self._optuna.samplers.TPESampler(seed=self._seed * 100_003 + slot)
             return Claim(trial, slot, self._space.suggest(trial))
 
     @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What a sweep leaves behind: tables as CSV, the front as PNG and as a page that needs no network."""
+"""What a sweep leaves behind: tables as CSV, its front as PNG and as a page without links."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from lilnetx.errors import OutputError, UsageError
 from lilnetx.sweep.board import Board, Claim
 from lilnetx.sweep.front import Outcome
 from lilnetx.sweep.report import write_reports
-from lilnetx.sweep.space import Space
+from lilnetx.sweep.space import Space, Value
 from lilnetx.sweep.storage import open_study
 from lilnetx.train.config import TrainConfig
 
@@ -46,12 +46,17 @@ class SweepPlan:
             return self.trials or TRIALS
         return min(self.trials or size, size)
 
+    def settings(self, values: Mapping[str, Value]) -> TrainConfig:
+        """Those of one trial."""
+        changes: dict[str, Any] = dict(values)
+        return replace(self.config, **changes)
+
     def check(self) -> None:
         """Refuse what cannot work; UsageError."""
         if self.config.dense:
             raise UsageError("a sweep traces size and accuracy of compressed runs: leave out dense")
         for slot in range(min(self.count(), 10)):
-            replace(self.config, **self.space.point(slot)).check()
+            self.settings(self.space.point(slot)).check()
 
     def definition(self) -> dict[str, Any]:
         """JSON-able, without the number of trials, which may grow."""
@@ -156,7 +161,7 @@ def _take(
     say: Callable[[str], None],
 ) -> None:
     """Run one trial; whatever ends it early leaves its slot to be tried again."""
-    config = replace(plan.config, **claim.values)  # type: ignore[arg-type]
+    config = plan.settings(claim.values)
     try:
         with board.at_work(claim):
             values, facts = _train(config, data, folder / "trials" / _name(claim, config), progress)

@@ -90,9 +90,7 @@ class Space:
         """How many points there are; None with a range, which has no end of them."""
         if any(isinstance(values, Range) for values in self.dimensions.values()):
             return None
-        return math.prod(
-            len(v.values) for v in self.dimensions.values() if isinstance(v, Choices)
-        )
+        return math.prod(len(v.values) for v in self.dimensions.values() if isinstance(v, Choices))
 
     def point(self, slot: int) -> dict[str, Value]:
         """Values of one trial that are settled beforehand; those left out are for the sampler.

@@ -16,7 +16,8 @@ class TrainConfig:
     Attributes:
         network: A name of :data:`lilnetx.train.networks.NETWORKS`.
         data: A name of :data:`lilnetx.data.DATASETS`.
-        width: Channels of the first stage; torchvision's weights fit 64, MobileNetV2's 32.
+        width: Channels of the first stage. Of networks with torchvision's names, 64 (MobileNetV2: 32)
+            fit its weights, and ``lilnetx train`` takes these.
         epochs: Passes over the training images.
         batch_size: Images in a step.
         learning_rate: Peak, for latents in the scale of weights (dense: for every parameter).
@@ -30,8 +31,8 @@ class TrainConfig:
         cost_weighted: Whether slice norms are weighted by output area.
         sampled_noise: Whether the rate is taken at one random point of the rounding's interval.
         latent_width: Root mean square of the latents at the start.
-        start: What to start from: the folder or checkpoint of a run of the same network, best a dense
-            one, or a state_dict with torchvision's names (.pth, .pt, .safetensors).
+        start: What to start from: the folder or checkpoint of a run of the same network, best a
+            dense one, or a state_dict with torchvision's names (.pth, .pt, .safetensors).
         distill: Share of the loss that is learnt from the answers of the network started from.
         temperature: Of those answers.
         fix_zeros: Share of the run after which zero slices stay zero; 1 for never.

@@ -1,9 +1,9 @@
 """TensorBoard's event files, written without TensorBoard.
 
-An event file is a sequence of records, each a protocol buffer ``Event`` between checksums. Of that
-format, scalars, histograms and images take a page, where the package ``tensorboard`` brings gRPC and a
-web server onto every machine that trains. Field numbers are those of TensorFlow's ``event.proto`` and
-``summary.proto``.
+An event file is a sequence of records, each a protocol buffer ``Event`` between checksums. Scalars,
+histograms and images of that format take a page, where the package ``tensorboard`` brings gRPC and
+a web server onto every machine that trains. Field numbers are those of TensorFlow's ``event.proto``
+and ``summary.proto``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class EventWriter:
         name = f"events.out.tfevents.{time.time_ns() // 1000:016d}.{socket.gethostname()}"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._file = open(self._folder / f"{name}.{os.getpid()}", "xb")
+            self._file = (self._folder / f"{name}.{os.getpid()}").open("xb")
         except OSError as error:
             raise self._error(error) from error
         self._write(_time_now() + _text(3, "brain.Event:2"))

@@ -218,8 +218,12 @@ class _Run:
         if self.handle is not None:
             row.update(self.handle.report().totals())
         if self.monitor is not None:
-            figures = {name: row[name] for name in ("loss", "penalty", "validation_top1")}
-            self.monitor.epoch((epoch + 1) * steps, **figures)
+            self.monitor.epoch(
+                (epoch + 1) * steps,
+                loss=loss_sum / steps,
+                penalty=penalty_sum / steps,
+                validation_top1=self._validation_top1,
+            )
         return row
 
     def _step(self, batch: Batch, number: int, total: int) -> tuple[float, float]:

@@ -52,14 +52,15 @@ class Monitor:
         if number % self._every:
             return
         for name, value in losses.items():
-            self._writer.scalar(f"loss/{name}", float(value), number)
+            read = value.detach().item() if isinstance(value, Tensor) else value
+            self._writer.scalar(f"loss/{name}", read, number)
         self._writer.flush()
 
     def epoch(self, number: int, **figures: float) -> None:
         """After an epoch: the given figures, and what the model costs now.
 
-        Curves of the bits of each group, the zero slices of each layer, the multiply-accumulates left
-        and the penalty's weights; a histogram of each layer's latents and a picture of its slices
+        Curves of the bits of each group, the zero slices of each layer, the multiply-adds left, and
+        the penalty's weights; a histogram of each layer's latents and a picture of its slices
         (:func:`.slice_map`).
 
         Args:
@@ -89,7 +90,8 @@ class Monitor:
             integers = layer.integers().cpu().numpy()
             self._writer.histogram(f"latents/{layer.name}", integers, number)
             grey = slice_map(layer)
-            self._writer.image(f"slices/{layer.name}", encode_png(grey), *grey.shape, number)
+            rows, columns = grey.shape
+            self._writer.image(f"slices/{layer.name}", encode_png(grey), rows, columns, number)
 
     def close(self) -> None:
         """Write what is left."""

@@ -70,9 +70,7 @@ class CifarResNet(nn.Module):
 
 
 def _torchvision(build: Callable[..., nn.Module]) -> Callable[[int, int, int], nn.Module]:
-    return lambda in_channels, classes, width: build(
-        classes, in_channels=in_channels, width=width
-    )
+    return lambda in_channels, classes, width: build(classes, in_channels=in_channels, width=width)
 
 
 def _conv3x3(in_channels: int, out_channels: int, stride: int) -> nn.Conv2d:

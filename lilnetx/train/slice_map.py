@@ -27,8 +27,9 @@ def slice_map(layer: CompressedLayer) -> NDArray[np.uint8]:
     The darker, the larger a slice's norm against the layer's largest.
 
     Returns:
-        uint8, shape ``(rows, columns)``. Slices of small layers are squares of several pixels; where
-        a layer has more than 1024 filters or slices in a filter, a pixel is the mean of several.
+        uint8, shape ``(rows, columns)``. Slices of small layers are squares of several pixels;
+        where a layer has more than 1024 filters or slices in a filter, a pixel is the mean of
+        several.
     """
     norms = torch.linalg.vector_norm(layer.integers().float(), dim=-1).cpu().numpy()
     shades = _WEAKEST * (1 - norms / max(float(norms.max()), 1e-12))

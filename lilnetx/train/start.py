@@ -102,9 +102,7 @@ def _foreign_start(
 ) -> dict[str, Any]:
     """The weights of a file that is not ours, by torchvision's names."""
     torch.manual_seed(config.seed)
-    network = build_network(
-        config.network, facts.image_shape[0], len(facts.classes), config.width
-    )
+    network = build_network(config.network, facts.image_shape[0], len(facts.classes), config.width)
     state, fresh = start_from_state(path, content, network)
     if fresh and config.distill:
         raise CheckpointError(

@@ -54,8 +54,8 @@ def start_from_state(
 ) -> tuple[dict[str, Tensor], bool]:
     """A network's whole state, with the weights of a file that has torchvision's form.
 
-    Names may begin with ``module.``, and the names may lie under ``state_dict`` or ``model``. Where
-    only the number of classes differs, the last linear layer stays as fresh as it is in ``network``, and
+    Names may begin with ``module.``, and they may lie under ``state_dict`` or ``model``. Where only
+    the number of classes differs, the last linear layer stays as fresh as it is in ``network``, and
     a warning says so.
 
     Args:
@@ -117,7 +117,8 @@ def _tensors(path: Path, content: Any) -> dict[str, Tensor]:
 
 
 def _last_linear(network: nn.Module) -> str:
-    return [name for name, module in network.named_modules() if isinstance(module, nn.Linear)][-1]
+    names = [n for n, module in network.named_modules() if isinstance(module, nn.Linear)]
+    return str(names[-1])
 
 
 def _listed(what: str, names: list[str]) -> str:

@@ -100,7 +100,7 @@ def test_a_damaged_image_is_named(root, damage):
     with pytest.raises(DataError, match="replace or remove this image") as caught:
         data.train_images[np.array([0, 1])]
     assert str(path) in str(caught.value)
-    with pytest.raises(DataError, match="1.png"):
+    with pytest.raises(DataError, match=r"1\.png"):
         data.train_images.random_parts(np.array([1]), (0,), 0.08, True)
 
 

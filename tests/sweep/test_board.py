@@ -60,13 +60,14 @@ def test_a_silent_trial_is_taken_over_with_its_values_and_its_late_result_left_o
 
 
 def test_a_trial_at_work_is_left_alone(storage):
-    worker, other = board(storage, slots=1), board(storage, slots=1)
+    grace = 1.0
+    worker, other = (board(storage, slots=1, grace=grace) for _ in range(2))
     claim = worker.claim()
     with worker.at_work(claim):
-        deadline = time.monotonic() + 4 * GRACE
+        deadline = time.monotonic() + 2 * grace
         while time.monotonic() < deadline:
             assert other.claim() is None
-            time.sleep(GRACE / 4)
+            time.sleep(grace / 4)
     assert finish(worker, claim)
 
 
@@ -113,9 +114,7 @@ def test_a_sweep_of_other_settings_is_refused(storage):
 
 def test_a_study_of_others_is_refused(tmp_path):
     url = f"sqlite:///{tmp_path / 'x.db'}"
-    optuna.create_study(storage=url, study_name="s").add_trial(
-        optuna.trial.create_trial(value=1.0)
-    )
+    optuna.create_study(storage=url, study_name="s").add_trial(optuna.trial.create_trial(value=1.0))
     with pytest.raises(SweepError, match="is no sweep of lilnetx"):
         open_study(url, "s", DEFINITION)
 

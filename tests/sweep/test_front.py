@@ -6,10 +6,10 @@ import pytest
 
 pytest.importorskip("torch", reason="torch is not installed: a sweep's settings need it")
 
-from lilnetx.sweep.chart import chart  # noqa: E402
-from lilnetx.sweep.front import Outcome, pareto_front, write_csv  # noqa: E402
-from lilnetx.sweep.report import write_reports  # noqa: E402
-from lilnetx.sweep.shapes import Dot, Line  # noqa: E402
+from lilnetx.sweep.chart import chart
+from lilnetx.sweep.front import Outcome, pareto_front, write_csv
+from lilnetx.sweep.report import write_reports
+from lilnetx.sweep.shapes import Dot, Line
 
 
 def outcome(slot: int, top1: float, size: int, macs: int, test: float = 0.5) -> Outcome:

@@ -49,14 +49,17 @@ def test_a_sweep_ends_with_its_front_and_goes_on_when_given_again(
     for row in trials:
         packed = Path(row["folder"]) / "model.lnx"
         assert packed.stat().st_size == int(row["bytes"])
-        log = [json.loads(line) for line in open(Path(row["folder"]) / "log.jsonl")]
+        lines = (Path(row["folder"]) / "log.jsonl").read_text().splitlines()
+        log = [json.loads(line) for line in lines]
         assert float(row["validation_top1"]) == log[-2]["validation_top1"]
         assert int(row["macs_left"]) == log[-1]["macs_left"]
     front = rows(folder / "front.csv")
     assert 1 <= len(front) <= 2
     assert (folder / "front.html").read_text().count("<circle") == 4
     assert main(argv(folder, tiny_fashion_mnist, "--vary", "rate=0.5,3")) == 2
-    assert "with other settings (vary rate: 0.5,20.0 there, 0.5,3.0 here)" in capsys.readouterr().err
+    assert (
+        "with other settings (vary rate: 0.5,20.0 there, 0.5,3.0 here)" in capsys.readouterr().err
+    )
 
 
 def test_an_interrupted_trial_is_left_to_be_tried_again(tiny_fashion_mnist, tmp_path, monkeypatch):

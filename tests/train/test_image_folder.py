@@ -93,5 +93,5 @@ def test_a_damaged_image_ends_the_run_by_its_name(root, tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff")
     data.train_images.paths[20] = str(broken)
-    with pytest.raises(DataError, match="broken.jpg: cannot be decoded"):
+    with pytest.raises(DataError, match=r"broken\.jpg: cannot be decoded"):
         loop.train(FOLDER, data, tmp_path / "run", progress=False)

@@ -14,8 +14,8 @@ def test_the_example_trains_and_packs(tmp_path, monkeypatch):
     pytest.importorskip("lightning", reason="lightning is not installed: its example is not run")
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
-    labels = torch.arange(64) % 2
-    images = torch.randn(64, 1, 16, 16) * 0.3
+    labels = torch.arange(400) % 2
+    images = torch.randn(400, 1, 16, 16) * 0.3
     images[labels == 1, :, :8] += 1.0
     network = torch.nn.Sequential(
         torch.nn.Conv2d(1, 8, 3, padding=1, bias=False),
