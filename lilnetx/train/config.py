@@ -16,8 +16,8 @@ class TrainConfig:
     Attributes:
         network: A name of :data:`lilnetx.train.networks.NETWORKS`.
         data: A name of :data:`lilnetx.data.DATASETS`.
-        width: Channels of the first stage. Of networks with torchvision's names, 64 (MobileNetV2: 32)
-            fit its weights, and ``lilnetx train`` takes these.
+        width: Channels of the first stage. Of networks with torchvision's names, 64 (MobileNetV2:
+            32) fit its weights, and ``lilnetx train`` takes these.
         epochs: Passes over the training images.
         batch_size: Images in a step.
         learning_rate: Peak, for latents in the scale of weights (dense: for every parameter).
