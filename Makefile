@@ -14,7 +14,8 @@ FUZZ_SECONDS ?= 300
 
 BIN := $(abspath $(VENV))/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet $(PIP_ARGS)
-EXTRAS := train bench export docs dev $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),triton)
+EXTRAS := train sweep images bench export docs dev \
+	$(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),triton)
 SOURCES := setup.py pyproject.toml CMakeLists.txt $(shell find lilnetx kernels csrc -type f \
 	-not -name '*.pyc' -not -name '*.so')
 CXX_SOURCES := $(shell find csrc tests/cpp tests/fuzz tests/cuda -name '*.cpp' -o -name '*.h' \

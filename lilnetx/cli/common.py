@@ -7,7 +7,7 @@ import contextlib
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -102,17 +102,6 @@ def require_other_file(source: Path, output: Path) -> None:
     """Fail when writing the output would destroy the input; UsageError."""
     if source.exists() and output.exists() and output.samefile(source):
         raise UsageError(f"{output}: is the input as well; give another file name")
-
-
-def progress(items: Iterable[Any], total: int, title: str, unit: str) -> Iterator[Any]:
-    """Pass items on, with a progress bar on a terminal where tqdm is installed."""
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        yield from items
-        return
-    # disable=None: no bar unless standard error is a terminal.
-    yield from tqdm(items, total=total, desc=title, unit=unit, disable=None, leave=False)
 
 
 def progress_bar(total: int, title: str, unit: str) -> Any:

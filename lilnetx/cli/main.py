@@ -15,6 +15,7 @@ from lilnetx.cli import (
     inspect,
     pack,
     report,
+    sweep,
     synth,
     train,
     unpack,
@@ -24,6 +25,7 @@ from lilnetx.cli.common import CommandParser, run_guarded
 
 _COMMANDS = (
     train,
+    sweep,
     check,
     pack,
     evaluate,
