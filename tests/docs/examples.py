@@ -17,11 +17,12 @@ LANGUAGES = {"python", "sh", "console", "text"}
 # What makes commands of the documentation short enough for a test, behind their own options.
 SMALLER = {
     "train": "--epochs 1 --width 4 --validation 200 --batch-size 50 --quiet",
+    "sweep": "--trials 1 --epochs 1 --width 4 --validation 200 --batch-size 50 --quiet",
     "bench": "--seconds 0.05 --against none",
     "report": "--seconds 0.05 --against none",
 }
 # Of these, data sets have a place of their own in the tests.
-WITH_DATA = {"train", "eval"}
+WITH_DATA = {"train", "sweep", "eval"}
 
 
 @dataclass(frozen=True)
