@@ -19,7 +19,7 @@ NOT_RUN = {
         "compiles for minutes: tests/bench/test_gpu_prediction.py runs its parts"
     ),
     ("training.md", "lilnetx train resnet18 --data folder --data-root imagenet \\"): (
-        "wants ImageNet: tests/train/test_image_folder.py, test_state_dict.py run it on little images"
+        "wants ImageNet: test_image_folder.py and test_state_dict.py run it on little images"
     ),
     ("training.md", "import lightning"): (
         "wants Lightning: tests/train/test_lightning.py runs it where that is installed"
