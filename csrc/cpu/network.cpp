@@ -185,7 +185,9 @@ void Network::add_pool(const PoolSpec& s) {
 void Network::add_global_average(const Image& in, const Image& out) {
   state_->check_image(in, 64);
   state_->check_image(out, 0);
-  state_->check(in.channels == out.channels, "pooling keeps the channels");
+  if (out.channels == 1) state_->check_vector(out);
+  state_->check(in.channels == (out.channels == 1 ? out.width : out.channels),
+                "pooling keeps the channels");
   state_->steps.push_back(make_global_average_step(state_->kernels, in, out));
 }
 
