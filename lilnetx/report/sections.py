@@ -23,7 +23,7 @@ from lilnetx.report.html import (
     table,
     text,
 )
-from lilnetx.report.measure import TWIN
+from lilnetx.report.measuring import TWIN
 from lilnetx.report.slice_map import SliceMap, slice_map
 
 # Room that pictures of slices are scaled up to, in CSS pixels.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lilnetx.bench.report import MIN_CPU_SHARE
 from lilnetx.report.html import Bar, Cell, bars, duration, name_cell, table, text
-from lilnetx.report.measure import TWIN, Measurement
+from lilnetx.report.measuring import TWIN, Measurement
 
 _BAR_KINDS = {"lilnetx": "left", TWIN: "twin"}
 
