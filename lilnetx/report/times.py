@@ -65,7 +65,7 @@ def _networks(measurement: Measurement) -> str:
         ]
         for row in measurement.networks
     ]
-    header = ("Whole network", "", "median", "of ours")
+    header = ("Whole network", "", "median", "relative")
     return table("Times of the whole network", header, rows, kind="chart", key="networks")
 
 
@@ -90,7 +90,7 @@ def _steps(measurement: Measurement) -> str:
                 Cell("–" if times is None else f"{times:.2f} ×", -1.0 if times is None else times),
             ]
         )
-    header = ("Layer", "", "ours", "dense", "faster")
-    return f'<p><i class="key left"></i>ours <i class="key twin"></i>{TWIN}</p>' + table(
+    header = ("Layer", "", "this file", "dense", "faster")
+    return f'<p><i class="key left"></i>this file <i class="key twin"></i>{TWIN}</p>' + table(
         "Times by layer", header, rows, kind="chart", key="times-by-layer"
     )
