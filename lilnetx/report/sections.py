@@ -227,7 +227,7 @@ def _map_figure(layer: LayerStats, picture: SliceMap) -> str:
         notes.append(f"a dot is {picture.block[0]} × {picture.block[1]} slices")
     data = base64.b64encode(picture.png).decode()
     label = f"Slice map of {name}: {size}; {'; '.join(notes)}"
-    # Magnified dots keep their edges; dots of one pixel may have to shrink, and none may be lost then.
+    # Magnified dots keep their edges; dots of one pixel may have to shrink, and none may be lost.
     kind = ' class="magnified"' if scale > 1 else ""
     return (
         f'<figure><img{kind} alt="{text(label)}" width="{width}" height="{height}" '
