@@ -73,11 +73,11 @@ def tiles(facts: ReportFacts) -> str:
 
 
 def _tile(key: str, value: float, title: str, shown: str, note: str) -> str:
-    figure, _, unit = shown.partition(" ")
-    unit = f" <small>{text(unit)}</small>" if unit else ""
+    figure, *unit = shown.split(maxsplit=1)
+    small = "".join(f" <small>{text(part)}</small>" for part in unit)
     return (
         f'<div><dt>{text(title)}</dt><dd data-figure="{key}" data-value="{value}">'
-        f"{text(figure)}{unit}</dd>"
+        f"{text(figure)}{small}</dd>"
         f"<dd>{text(note)}</dd></div>"
     )
 
