@@ -38,29 +38,38 @@ def test_the_whole_file_is_small_and_most_3x3_slices_are_zero():
     assert not summary.synthetic
 
 
-def test_the_integers_are_those_that_the_log_counted():
+def test_trimming_left_the_integers_that_the_log_counted_but_for_more_zero_slices():
     graph, final = read_lnx(FILE), log_rows()[-1]
     latents = [node.weight.latents for node in graph.nodes if node.weight is not None]
     assert sum(tensor.size for tensor in latents) == final["latents"]
     kxk = [tensor for tensor in latents if tensor.shape[2] > 1]
     zero = sum(int((tensor == 0).all(axis=2).sum()) for tensor in kxk)
-    assert zero / sum(tensor[..., 0].size for tensor in kxk) == pytest.approx(final["sparsity_kxk"])
+    share = zero / sum(tensor[..., 0].size for tensor in kxk)
+    assert final["sparsity_kxk"] <= share <= final["sparsity_kxk"] + 0.06
 
 
 def test_accuracy_is_that_of_the_torch_model():
+    torch = pytest.importorskip("torch", reason="torch is not installed: nothing to compare with")
+    from lilnetx.graph.to_torch import to_torch
+
     try:
         data = load("fashion-mnist")
     except DataError as error:
         pytest.skip(f"Fashion-MNIST is not here: {error}")
     session = Session(FILE, threads=2)
+    model = to_torch(read_lnx(FILE)).eval()
     stored = session.graph.meta["input"]
-    correct = 0
+    correct = by_torch = 0
     for first in range(0, len(data.test_images), 500):
         images = data.test_images[first : first + 500]
-        logits = session.run(normalise(images, stored["mean"], stored["std"]))
-        correct += int((logits.argmax(1) == data.test_labels[first : first + 500]).sum())
-    assert correct >= 9250
-    assert abs(correct - log_rows()[-1]["test_correct"]) <= 2
+        labels = data.test_labels[first : first + 500]
+        batch = normalise(images, stored["mean"], stored["std"])
+        correct += int((session.run(batch).argmax(1) == labels).sum())
+        with torch.no_grad():
+            found = model(torch.from_numpy(batch)).numpy().argmax(1)
+        by_torch += int((found == labels).sum())
+    assert correct >= 9300
+    assert abs(correct - by_torch) <= 2
 
 
 def test_every_truncation_is_refused(tmp_path):
