@@ -43,8 +43,8 @@ def add_options(parser: CommandParser) -> None:
         "--max-drop",
         type=positive_float,
         metavar="P",
-        help="make the smallest file that answers otherwise for at most P %% of the held-out images "
-        "(of networks that are no classifiers: whose outputs are off by at most P %%)",
+        help="make the smallest file that answers otherwise for at most P %% of the held-out "
+        "images (of networks that are no classifiers: whose outputs are off by at most P %%)",
     )
     group.add_argument(
         "--calibration",
@@ -104,7 +104,9 @@ def is_wanted(args: argparse.Namespace) -> bool:
         name = "--target-bytes" if args.target_bytes is not None else "--max-drop"
         raise UsageError(f"{name} needs {_NEEDS}")
     if args.calibration is not None and not target:
-        raise UsageError("--calibration needs --target-bytes N or --max-drop P: how small it may be")
+        raise UsageError(
+            "--calibration needs --target-bytes N or --max-drop P: how small it may be"
+        )
     if not target and args.json:
         raise UsageError("--json is for compression by --target-bytes or --max-drop")
     return target
@@ -114,9 +116,9 @@ def refuse(args: argparse.Namespace) -> None:
     """Refuse the options for checkpoints; UsageError."""
     if args.target_bytes is not None or args.max_drop is not None or args.calibration is not None:
         raise UsageError(
-            "--target-bytes, --max-drop and --calibration are for ONNX models and exported programs; "
-            "a checkpoint has integers already: --trim makes it smaller, 'lilnetx train --start RUN "
-            "--target-bytes N' much smaller"
+            "--target-bytes, --max-drop and --calibration are for ONNX models and exported "
+            "programs; a checkpoint has integers already: --trim makes it smaller, 'lilnetx train "
+            "--start RUN --target-bytes N' much smaller"
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from lilnetx.errors import CalibrationError, CompressionError
 from lilnetx.graph.ir import Graph
 from lilnetx.packing.calibrate.judge import Judge
-from lilnetx.packing.calibrate.losses import is_classifier, random_projections, sampled_answers
+from lilnetx.packing.calibrate.losses import is_classifier, random_projections
 from lilnetx.packing.calibrate.network import RoundedNetwork
 from lilnetx.packing.calibrate.report import CalibrationReport, make_report
 from lilnetx.packing.calibrate.search import find_drop, find_size
@@ -67,7 +67,7 @@ def compress_trained(
     statistics = collect_moments(
         graph, calibration, slice_1x1, seed, lambda done: progress(0.2 * done)
     )
-    loss = sampled_answers(seed) if classifier else random_projections(seed, judge.energies)
+    loss = random_projections(seed, judge.energies)
     collect_importance(
         graph, calibration, loss, statistics, lambda done: progress(0.2 + 0.2 * done)
     )
@@ -100,8 +100,8 @@ def _check(graph: Graph, images: Images) -> None:
         )
     if len(images) < LEAST_IMAGES:
         raise CalibrationError(
-            f"{len(images)} calibration images are too few: at least {LEAST_IMAGES} are needed, and "
-            "some hundred are better"
+            f"{len(images)} calibration images are too few: at least {LEAST_IMAGES} are needed, "
+            "and some hundred are better"
         )
 
 

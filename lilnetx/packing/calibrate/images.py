@@ -83,7 +83,7 @@ def _open_array(file: Path) -> NDArray[np.float32]:
     try:
         array: NDArray[np.float32] = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise CalibrationError(f"{file}: cannot be read as a .npy array: {error}") from error
+        raise CalibrationError(f"{file}: cannot be read as an array: {error}") from error
     return array
 
 
@@ -111,13 +111,13 @@ def _read_picture(
         raise MissingExtraError("Pillow", "images", "reading pictures") from None
     if preprocessing is None:
         raise CalibrationError(
-            f"{file}: say how pictures are normalised: --mean and --std of images scaled to 0 to 1, "
+            f"{file}: say how pictures are normalised: --mean and --std of pixels scaled to 1, "
             "such as --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
         )
     if len(shape) != 3 or shape[0] not in (1, 3):
         raise CalibrationError(
-            f"{file}: a picture does not fit the network's input of shape {tuple(shape)}; give .npy "
-            "files of that shape"
+            f"{file}: a picture does not fit the network's input of shape {tuple(shape)}; give "
+            ".npy files of that shape"
         )
     channels, height, width = shape
     try:

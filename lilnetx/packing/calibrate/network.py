@@ -66,9 +66,7 @@ class RoundedNetwork:
         low, high = -160.0, 80.0
         for _ in range(60):
             middle = (low + high) / 2
-            low, high = (
-                (middle, high) if self.estimated_bits(2.0**middle) > bits else (low, middle)
-            )
+            low, high = (middle, high) if self.estimated_bits(2.0**middle) > bits else (low, middle)
         return float(2.0**low)
 
     def at(self, bit_cost: float) -> Candidate:
@@ -95,7 +93,8 @@ class RoundedNetwork:
             return None
         cost, integers = self._last
         # Steps grow with the root of the price.
-        return np.rint(integers[name] * math.sqrt(cost / bit_cost)).astype(np.int32)
+        rescaled = np.rint(integers[name] * math.sqrt(cost / bit_cost))
+        return np.asarray(rescaled, np.int32)
 
 
 __all__ = ["Candidate", "RoundedNetwork"]

@@ -1,10 +1,11 @@
 """About how many bits the file's coder takes for each integer of one layer, as simple functions.
 
-The coder (SPEC.md, "Weights") codes magnitudes by the mean magnitude of the row and the column that an
-integer lies in, and whether a slice is zero by their densities. Here, magnitudes with the same mean
-follow a geometric distribution, so that their bits grow linearly: what a rounding decision needs to
-know of them is one slope. :mod:`lilnetx.packing.latent_bits` has tables instead, of small magnitudes
-and alike for all rows, which suit trained networks; given weights have integers of ten and more.
+The coder (SPEC.md, "Weights") codes magnitudes by the mean magnitude of the row and the column that
+an integer lies in, and whether a slice is zero by their densities. Here, magnitudes with the same
+mean follow a geometric distribution, so that their bits grow linearly: what a rounding decision
+needs to know of them is one slope. :mod:`lilnetx.packing.latent_bits` has tables instead, of small
+magnitudes and alike for all rows, which suit trained networks; given weights have integers of ten
+and more.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def layer_prices(integers: NDArray[np.int32]) -> LayerPrices:
         integers: Shape ``(F, S, n)``.
     """
     length = integers.shape[2]
-    live = integers.any(axis=2)
+    live: NDArray[np.bool_] = np.asarray(integers.any(axis=2))
     sums = np.abs(integers).sum(axis=2, dtype=np.float64)
     rows = sums.sum(axis=1) / np.maximum(live.sum(axis=1) * length, 1)
     columns = sums.sum(axis=0) / np.maximum(live.sum(axis=0) * length, 1)

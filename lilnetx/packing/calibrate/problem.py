@@ -45,11 +45,11 @@ class LayerProblem:
         self._length = decoder.matrix.shape[0]
         self._shape = latent_shape(op, self._length)
         filters, slices, length = self._shape
-        psi = decoder.matrix * 2.0**-decoder.exponent
+        psi = np.ldexp(decoder.matrix.astype(np.float64), -decoder.exponent)
         weight = dense_weight(graph, node).astype(np.float64).reshape(filters, -1)
         padding = slices * length - weight.shape[1]
-        weight = np.pad(weight, ((0, 0), (0, padding))).reshape(filters, slices, length)
-        self._weights = (weight @ np.linalg.inv(psi)).reshape(
+        rows = np.pad(weight, ((0, 0), (0, padding))).reshape(filters, slices, length)
+        self._weights: Floats = (rows @ np.linalg.inv(psi)).reshape(
             self._groups, filters // self._groups, slices * length
         )
         importance = statistics.importance.reshape(self._groups, -1)
@@ -69,7 +69,7 @@ class LayerProblem:
 
     def _holds_bias(self, first: int, quadratic: Quadratic) -> bool:
         columns = self._weights.shape[2]
-        return first + len(quadratic.order) > columns
+        return bool(first + len(quadratic.order) > columns)
 
     def steps(self, bit_cost: float) -> Floats:
         """The size of each filter's integers, ``(groups, F)``.
@@ -80,7 +80,8 @@ class LayerProblem:
         steps = np.sqrt(12 * bit_cost / (math.log(2) * self._importance * self._curvature))
         largest = np.abs(self._weights).max(axis=2)
         steps = np.maximum(steps, np.maximum(largest / _LARGEST * 2, 1e-30))
-        return shorten(steps, _STEP_BITS).astype(np.float64)
+        short: Floats = shorten(steps, _STEP_BITS).astype(np.float64)
+        return short
 
     @property
     def size(self) -> int:
@@ -91,7 +92,7 @@ class LayerProblem:
         """About how many bits all integers will take: the entropy of a Gaussian of their width."""
         width = np.sqrt((self._weights**2).mean(axis=2)) / self.steps(bit_cost)
         bits = 0.5 * np.log2(1 + 2 * math.pi * math.e * width**2)
-        return float(bits.sum()) * self._weights.shape[2]
+        return float(bits.sum() * self._weights.shape[2])
 
     def solve(
         self, bit_cost: float, like: NDArray[np.int32] | None, *, compensate: bool = True
@@ -185,7 +186,7 @@ def _quadratics(
 
 
 def _decoded_inputs(moment: Floats, sums: Floats, psi: Floats) -> tuple[Floats, Floats]:
-    """Moments of what the integers, not the weights, are multiplied by: ``psi @ x`` in each slice."""
+    """Moments of what the integers, not the weights, are multiplied by: ``psi @ x``, by slice."""
     length = len(psi)
     if length == 1:
         return moment * psi[0, 0] ** 2, sums * psi[0, 0]
@@ -222,7 +223,8 @@ def _regular(moment: Floats, sums: Floats, statistics: LayerStatistics) -> Float
     regular = covariance * (1 - share)[:, None, None]
     damping = np.maximum(_DAMPING * diagonal.mean(axis=1, keepdims=True), 1e-12)
     regular[:, at, at] = diagonal + damping
-    return regular + means
+    shrunk: Floats = regular + means
+    return shrunk
 
 
 __all__ = ["LayerProblem"]

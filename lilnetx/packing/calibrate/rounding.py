@@ -1,12 +1,13 @@
 """Integers for one layer's weights: error compensation and rate, column by column.
 
-The layer's error over the calibration images is ``sum_f r_f * d_f H d_f^T / 2``: d_f is the change of
-filter f's weights, H the second moment of the layer's inputs, r_f how much the filter's output matters
-to the network's. Columns are rounded in turn; what a column's rounding did is made up for, as far as
-the inputs allow, by the columns not yet rounded (Hassibi and Stork 1993; Frantar et al. 2023). With
-``H^-1 = U^T U``, U upper triangular, the change ``e * U_jj`` of column j adds ``e**2`` to the error, if
-the later columns j' take up ``-e * U_jj'``. So each column has a plain quadratic cost, and the integer
-of the least ``r_f * e**2 / 2 + weight * bits`` is found at once for all filters.
+The layer's error over the calibration images is ``sum_f r_f * d_f H d_f^T / 2``: d_f is the change
+of filter f's weights, H the second moment of the layer's inputs, r_f how much the filter's output
+matters to the network's. Columns are rounded in turn; what a column's rounding did is made up for,
+as far as the inputs allow, by the columns not yet rounded (Hassibi and Stork 1993; Frantar et al.
+2023). With ``H^-1 = U^T U``, U upper triangular, the change ``e * U_jj`` of column j adds ``e**2``
+to the error, if the later columns j' take up ``-e * U_jj'``. So each column has a plain quadratic
+cost, and the integer of the least ``r_f * e**2 / 2 + weight * bits`` is found at once for all
+filters.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from lilnetx.packing.calibrate.prices import Floats, LayerPrices
 
-# Columns whose effect on all later ones is applied at once: a matrix product instead of many vectors'.
+# Columns whose effect on all later ones is applied at once, by a matrix product.
 _PANEL = 128
 _LARGEST = 32767
 
@@ -152,10 +153,7 @@ def _round_slice(
         if j + 1 < length:
             work[:, :, j + 1 :] -= errors[:, :, j, None] * upper[:, None, j, j + 1 :]
     kept = 0.5 * importance * (errors**2).sum(axis=2) + bit_cost * bits
-    if length == 1:
-        nothing = weights / upper[:, None, 0]
-    else:
-        nothing = weights @ np.linalg.inv(upper)
+    nothing = weights @ np.linalg.inv(upper)
     lost = 0.5 * importance * (nothing**2).sum(axis=2) + bit_cost * prices.zero
     zero = (lost <= kept) | ~chosen.any(axis=2)
     chosen[zero] = 0

@@ -18,9 +18,7 @@ _LARGEST_COST = 2.0**80
 _BISECTIONS = 5
 
 
-def find_size(
-    network: RoundedNetwork, target: int, progress: Callable[[float], None]
-) -> Candidate:
+def find_size(network: RoundedNetwork, target: int, progress: Callable[[float], None]) -> Candidate:
     """The network whose file has at most ``target`` bytes, and hardly fewer.
 
     Raises:

@@ -1,12 +1,11 @@
-"""What calibration images tell of each weighted layer: second moments of its inputs, and how much its
-outputs matter.
+"""What calibration images tell of each weighted layer.
 
 A layer's output is its weight matrix times *columns*: what lies under the kernel at one output
-position. H, the mean over images of the sum over positions of ``x x^T``, says which changes of weights
-the layer's output would show. How much the network's output shows of it is one number a filter: the
-mean square of the gradient with respect to the filter's weights, by the trace of H. Both together are
-the Kronecker-factored Fisher information (Martens and Grosse 2015; Grosse and Martens 2016), of which
-only the diagonal of the outputs' factor is kept.
+position. H, the mean over images of the sum over positions of ``x x^T``, says which changes of
+weights the layer's output would show. How much the network's output shows of it is one number a
+filter: the mean square of the gradient with respect to the filter's weights, by the trace of H.
+Both together are the Kronecker-factored curvature (Martens and Grosse 2015; Grosse and Martens
+2016), of which only the diagonal of the outputs' factor is kept.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from lilnetx.graph.weights import is_pointwise, transposed_weight
 
 Images = NDArray[np.float32]
 
-# Columns are many where images are large, and neighbours alike: so many of an image are enough.
+# Where images are large, columns are many and neighbours alike: so many of an image are enough.
 _POSITIONS = 200
 # Wider layers are cut into blocks of columns, between which correlations are not kept.
 MAX_COLUMNS = 4608
@@ -43,8 +42,8 @@ class LayerStatistics:
 
     Attributes:
         blocks: First and last (exclusive) column of each block.
-        moments: H of each block, float64, ``(groups, N, N)``; columns are input channels, and kernel
-            taps within them.
+        moments: H of each block, float64, ``(groups, N, N)``; columns are input channels, and
+            kernel taps within them.
         sums: Of the columns, float64, ``(groups, columns)``.
         positions: Output positions of an image.
         samples: Columns that all this is a mean of.
@@ -196,7 +195,7 @@ def input_columns(op: Weighted, x: Tensor) -> Tensor:
         return x.reshape(x.shape[0], -1, op.in_features).mT
     if isinstance(op, ConvTranspose2d):
         conv, spread = _as_convolution(op, x)
-        return input_columns(conv, spread)
+        return input_columns(conv, spread).flip(2)  # the pixels were turned round
     if op.kernel == (1, 1):
         x = functional.pad(x, (op.padding[1], op.padding[1], op.padding[0], op.padding[0]))
         return x[:, :, :: op.stride[0], :: op.stride[1]].flatten(2)
@@ -217,7 +216,9 @@ def _as_convolution(op: ConvTranspose2d, x: Tensor) -> tuple[Conv2d, Tensor]:
     for axis in (1, 0):
         before = op.dilation[axis] * (op.kernel[axis] - 1) - op.padding[axis]
         pads += [before + op.output_padding[axis], before]
-    conv = Conv2d(op.in_channels, op.out_channels, op.kernel, (1, 1), (0, 0), op.dilation, op.groups)
+    conv = Conv2d(
+        op.in_channels, op.out_channels, op.kernel, (1, 1), (0, 0), op.dilation, op.groups
+    )
     return conv, functional.pad(spread.flip(2, 3), pads)
 
 
@@ -254,13 +255,15 @@ def collect_importance(
         progress(min(1.0, done * _BATCH / len(images)))
     for node, square in zip(nodes, squares, strict=True):
         assert isinstance(node.op, Weighted)
-        values = square.double().numpy() / len(images)
+        values: NDArray[np.float32] = square.numpy()
         if isinstance(node.op, ConvTranspose2d):
             values = transposed_weight(values, node.op.groups)
         known = statistics[node.name]
         traces = sum(np.trace(moment, axis1=1, axis2=2) for moment in known.moments)
-        by_group = values.reshape(groups_of(node.op), len(values) // groups_of(node.op), -1)
-        share = by_group.sum(axis=2) / np.maximum(traces, 1e-30)[:, None]
+        by_group = values.astype(np.float64).reshape(
+            groups_of(node.op), len(values) // groups_of(node.op), -1
+        )
+        share = by_group.sum(axis=2) / len(images) / np.maximum(traces, 1e-30)[:, None]
         known.importance = share.reshape(-1)
 
 
