@@ -1,10 +1,15 @@
-"""Natural images that can be installed, cut into many views, as ImageNet networks take them.
+"""Pictures that can be installed, cut into many views, as ImageNet networks take them.
 
-They are what they are: some two dozen photographs and microscope or sky pictures that scikit-image,
-scikit-learn ship as samples, each cut at several places and sizes, and Fashion-MNIST's small
-drawings of clothes, enlarged. No labels fit them; they tell whether two networks answer alike.
+They are what they are. For evaluation: ten sample pictures of scikit-image and scikit-learn, some
+of them photographs, each cut at several places and sizes, and Fashion-MNIST's small clothes, enlarged.
+For calibration: thirteen other sample pictures; desktop backgrounds of Debian packages; and
+photographs of things and animals, cut out for a paint program, put before these backgrounds. No
+picture is in both. No labels fit them: they tell whether two networks answer alike.
 
-Needs ``scikit-image``, ``scikit-learn`` and Pillow.
+Needs ``scikit-image``, ``scikit-learn``, Pillow, and for calibration the files of the Debian
+packages ``mate-backgrounds``, ``ukui-wallpapers``, ``lomiri-wallpapers-16.04``,
+``lomiri-wallpapers-20.04`` and ``tuxpaint-stamps-default`` (``apt-get download``, ``dpkg -x``: they
+need not be installed).
 """
 
 from __future__ import annotations
@@ -94,6 +99,46 @@ def _places(height: int, width: int) -> list[tuple[int, int]]:
 def natural(names: tuple[str, ...]) -> np.ndarray:
     """All views of these pictures: uint8, ``(N, 224, 224, 3)``."""
     return np.stack([view for name in names for view in views(picture(name))])
+
+
+def backgrounds(folder: Path, each: int) -> np.ndarray:
+    """Random square cuts of all pictures below a folder: uint8, ``(N, 224, 224, 3)``."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    cuts = []
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".png")):
+        with Image.open(path) as opened:
+            opened.draft("RGB", (1200, 1200))
+            image = opened.convert("RGB")
+        if min(image.size) < SIZE:
+            continue
+        for _ in range(each):
+            side = int(min(image.size) * rng.uniform(0.3, 1))
+            left, top = (int(rng.integers(0, n - side + 1)) for n in image.size)
+            box = (left, top, left + side, top + side)
+            cuts.append(np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BICUBIC, box)))
+    return np.stack(cuts)
+
+
+def stamps(folder: Path, behind: np.ndarray) -> np.ndarray:
+    """Things and animals below a folder, each before a random picture: uint8, as ``behind``."""
+    from PIL import Image
+
+    rng = np.random.default_rng(1)
+    drawn = {"cartoon", "symbols", "flags", "roadsigns", "shapes"}
+    found = []
+    for path in sorted(p for p in folder.rglob("*.png") if not drawn & set(p.parts)):
+        with Image.open(path) as opened:
+            thing = opened.convert("RGBA")
+        factor = rng.integers(120, SIZE + 1) / max(thing.size)
+        width, height = (max(1, round(n * factor)) for n in thing.size)
+        thing = thing.resize((width, height), Image.Resampling.BICUBIC)
+        picture = Image.fromarray(behind[rng.integers(len(behind))])
+        place = (int(rng.integers(0, SIZE - width + 1)), int(rng.integers(0, SIZE - height + 1)))
+        picture.paste(thing, place, thing)
+        found.append(np.asarray(picture))
+    return np.stack(found)
 
 
 def fashion(root: Path, test: bool, count: int) -> np.ndarray:

@@ -14,12 +14,15 @@ from lilnetx.packing.calibrate.report import CalibrationReport, make_report
 from lilnetx.packing.calibrate.search import find_drop, find_size
 from lilnetx.packing.calibrate.statistics import (
     Images,
+    LayerStatistics,
     collect_importance,
     collect_moments,
     weighted_nodes,
 )
 
 LEAST_IMAGES = 8
+# How much filters matter is one number each, and gradients take longest: so many images will do.
+_GRADIENT_IMAGES = 256
 
 
 def compress_trained(
@@ -64,12 +67,8 @@ def compress_trained(
     calibration, held_out = images[:half], images[half:]
     classifier = is_classifier(graph)
     judge = Judge(graph, held_out, classifier)
-    statistics = collect_moments(
-        graph, calibration, slice_1x1, seed, lambda done: progress(0.2 * done)
-    )
-    loss = random_projections(seed, judge.energies)
-    collect_importance(
-        graph, calibration, loss, statistics, lambda done: progress(0.2 + 0.2 * done)
+    statistics = calibrate(
+        graph, calibration, judge.energies, slice_1x1, seed, lambda done: progress(0.4 * done)
     )
     network = RoundedNetwork(graph, statistics, slice_1x1, compensate=compensate)
 
@@ -84,6 +83,31 @@ def compress_trained(
     answers = judge.compare(found.graph)
     progress(1.0)
     return found.graph, make_report(graph, found.graph, statistics, half, answers)
+
+
+def calibrate(
+    graph: Graph,
+    images: Images,
+    energies: list[float],
+    slice_1x1: int,
+    seed: int,
+    progress: Callable[[float], None] = lambda done: None,
+) -> dict[str, LayerStatistics]:
+    """What all layers must know before they are rounded, for any size.
+
+    Args:
+        graph: The network.
+        images: ``(N, *input_shape)``.
+        energies: Mean over images of the sum of squares of each output.
+        slice_1x1: Input channels of a slice of 1×1 convolutions and linear layers.
+        seed: Of random numbers.
+        progress: Called with the share of the work done.
+    """
+    statistics = collect_moments(graph, images, slice_1x1, seed, lambda d: progress(0.5 * d))
+    loss = random_projections(seed, energies)
+    some = images[:_GRADIENT_IMAGES]
+    collect_importance(graph, some, loss, statistics, lambda d: progress(0.5 + 0.5 * d))
+    return statistics
 
 
 def _check(graph: Graph, images: Images) -> None:
@@ -105,4 +129,4 @@ def _check(graph: Graph, images: Images) -> None:
         )
 
 
-__all__ = ["LEAST_IMAGES", "compress_trained"]
+__all__ = ["LEAST_IMAGES", "calibrate", "compress_trained"]

@@ -16,9 +16,10 @@ from lilnetx.packing.calibrate.statistics import LayerStatistics, groups_of
 from lilnetx.packing.side import shorten
 
 # Of the inputs' mean variance, added to each: what is not seen in the images may still occur.
-_DAMPING = 0.01
-# Filters count for at least this share of their layer's mean, whatever the images say.
-_LEAST_IMPORTANCE = 0.02
+_DAMPING = 0.05
+# How much a filter matters is estimated from few gradients, and differs from image to image: this
+# share is its own, the rest its layer's mean.
+_OWN_IMPORTANCE = 0.5
 # Steps have so few significant bits that they take few in the file; a step that is off by an eighth
 # costs a thousandth of a bit.
 _STEP_BITS = 2
@@ -53,11 +54,11 @@ class LayerProblem:
             self._groups, filters // self._groups, slices * length
         )
         importance = statistics.importance.reshape(self._groups, -1)
-        least = max(_LEAST_IMPORTANCE * float(importance.mean()), 1e-12)
-        self._importance = np.maximum(importance, least)
+        own = _OWN_IMPORTANCE * importance + (1 - _OWN_IMPORTANCE) * importance.mean()
+        self._importance = np.maximum(own, 1e-12)
         self._parts = _quadratics(statistics, psi, padding, node.bias is not None)
         widths = [self._widths(part) for part in self._parts]
-        self._curvature = float(np.mean(np.concatenate(widths, axis=1) ** -2))
+        self._curvature = np.mean(np.concatenate(widths, axis=1) ** -2, axis=1, keepdims=True)
         self._positions = statistics.positions
 
     def _widths(self, part: tuple[int, Quadratic]) -> Floats:
@@ -74,8 +75,8 @@ class LayerProblem:
     def steps(self, bit_cost: float) -> Floats:
         """The size of each filter's integers, ``(groups, F)``.
 
-        A step s makes an error of ``r * s**2 / 24`` for each weight, times the curvature, and saves
-        ``log2(s)`` bits: the derivatives meet at this one.
+        A step s makes an error of ``r * s**2 / 24`` for each weight, times the mean curvature of
+        the filter's columns, and saves ``log2(s)`` bits: the derivatives meet at this one.
         """
         steps = np.sqrt(12 * bit_cost / (math.log(2) * self._importance * self._curvature))
         largest = np.abs(self._weights).max(axis=2)
