@@ -11,7 +11,7 @@ import pytest
 
 import lilnetx
 
-HEAVY = ("torch", "triton", "onnx", "onnxruntime", "openvino", "safetensors")
+HEAVY = ("torch", "triton", "onnx", "onnxruntime", "openvino", "safetensors", "optuna", "PIL")
 
 
 def heavy_modules_after(code: str, cwd: Path) -> str:

@@ -8,15 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lilnetx.cli.common import (
-    EXIT_OK,
-    CommandParser,
-    add_data_root,
-    add_threads,
-    positive_int,
-    progress,
-)
+from lilnetx.cli.common import EXIT_OK, CommandParser, add_data_root, add_threads, positive_int
 from lilnetx.errors import DataError, UsageError
+from lilnetx.progress import progress
 
 if TYPE_CHECKING:
     from lilnetx.data import ImageDataset
@@ -65,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if not isinstance(name, str):
         raise UsageError(f"{args.file} does not say what it was trained on: give --data")
     mean, std = _normalisation(args.file, meta, session.input_shape[0])
-    data = load(name, args.data_root)
+    data = load(name, args.data_root, session.input_shape[-1])
     _require_fit(args.file, session, data)
     correct = _count_correct(session, data, mean, std, args.batch)
     images = len(data.test_labels)

@@ -7,10 +7,36 @@ import sys
 from collections.abc import Sequence
 
 from lilnetx import __version__
-from lilnetx.cli import bench, check, diff, evaluate, inspect, pack, synth, train, unpack, verify
+from lilnetx.cli import (
+    bench,
+    check,
+    diff,
+    evaluate,
+    inspect,
+    pack,
+    report,
+    sweep,
+    synth,
+    train,
+    unpack,
+    verify,
+)
 from lilnetx.cli.common import CommandParser, run_guarded
 
-_COMMANDS = (train, check, pack, evaluate, bench, inspect, diff, verify, unpack, synth)
+_COMMANDS = (
+    train,
+    sweep,
+    check,
+    pack,
+    evaluate,
+    bench,
+    inspect,
+    report,
+    diff,
+    verify,
+    unpack,
+    synth,
+)
 
 _EPILOG = """\
 from data to a running network:

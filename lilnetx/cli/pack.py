@@ -196,7 +196,7 @@ def _trim(model: nn.Module, state: dict[str, Any], args: argparse.Namespace) -> 
     from lilnetx.packing.trim import trim
 
     config, facts = state["config"], state["data"]
-    data = load(facts.name, args.data_root)
+    data = load(facts.name, args.data_root, facts.image_shape[-1])
     trained_on, _ = validation_split(len(data.train_images), config.validation, config.seed)
     images = data.train_images[trained_on[: args.trim_images]]
     with progress_bar(100, "trim", "%") as bar:

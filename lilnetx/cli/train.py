@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import inspect
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lilnetx.cli.common import EXIT_OK, CommandParser, add_data_root, positive_int
+from lilnetx.cli.common import EXIT_OK, CommandParser
+from lilnetx.cli.run_settings import add_settings, settings_of
 from lilnetx.cli.table import format_facts, format_share
 
 if TYPE_CHECKING:
@@ -31,6 +29,8 @@ examples:
   lilnetx train resnet20 --data fashion-mnist --dense -o runs/dense    (a baseline)
   lilnetx train resnet20 --data fashion-mnist --start runs/dense --distill 0.7 --epochs 10 \\
       --target-bytes 16000 -o runs/small
+  lilnetx train resnet18 --data folder --data-root images --start resnet18.pth --distill 0.7 \\
+      --tensorboard runs/events -o runs/imagenet
   torchrun --nproc-per-node 2 -m lilnetx.cli.main train resnet20 --data fashion-mnist -o runs/two
 """
 
@@ -52,17 +52,17 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from lilnetx.data import load
-    from lilnetx.train.config import TrainConfig
     from lilnetx.train.distributed import join_processes, leave_processes
     from lilnetx.train.loop import CHECKPOINT, train
 
-    names = [field.name for field in dataclasses.fields(TrainConfig)]
-    config = TrainConfig(**{name: getattr(args, name) for name in names})
-    data = load(config.data, args.data_root)
+    config = settings_of(args)
+    data = load(config.data, args.data_root, config.image_size)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     try:
-        trained = train(config, data, args.output, progress=not args.quiet)
+        trained = train(
+            config, data, args.output, progress=not args.quiet, tensorboard=args.tensorboard
+        )
     except KeyboardInterrupt:
         if (args.output / CHECKPOINT).exists():
             print(
@@ -83,48 +83,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _declare_options(parser: argparse.ArgumentParser) -> None:
-    from lilnetx.data import DATASETS
-    from lilnetx.train.config import TrainConfig
-    from lilnetx.train.networks import NETWORKS
-
-    help_texts = _attribute_docs(TrainConfig)
-    parser.add_argument("network", choices=sorted(NETWORKS), help="network to train")
-    parser.add_argument("--data", required=True, choices=sorted(DATASETS), help="data set")
-    add_data_root(parser)
     parser.add_argument(
         "-o", "--output", required=True, type=Path, metavar="FOLDER", help="folder of the run"
     )
     parser.add_argument(
-        "--threads", type=positive_int, metavar="N", help="threads to use (default: torch's choice)"
+        "--tensorboard",
+        type=Path,
+        metavar="DIR",
+        help="write curves, histograms and pictures of the slices for TensorBoard into this folder",
     )
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    settings = parser.add_argument_group("settings of the run")
-    for field in dataclasses.fields(TrainConfig):
-        if field.name in ("network", "data"):
-            continue
-        option = f"--{field.name.replace('_', '-')}"
-        text = f"{help_texts[field.name]} (default: {field.default})".replace("%", "%%")
-        if isinstance(field.default, bool):
-            settings.add_argument(
-                option, action=argparse.BooleanOptionalAction, default=field.default, help=text
-            )
-        else:
-            kind = type(field.default)
-            metavar = {int: "N", float: "X"}.get(kind, "NAME")
-            settings.add_argument(
-                option, type=kind, default=field.default, metavar=metavar, help=text
-            )
-
-
-def _attribute_docs(cls: type[Any]) -> dict[str, str]:
-    """The ``Attributes:`` of a class's docstring, by name, each on one line."""
-    section = (inspect.getdoc(cls) or "").partition("Attributes:")[2]
-    found = re.findall(r"^    (\w+): (.*(?:\n {6,}.*)*)", section, re.MULTILINE)
-    # Cross references mean nothing on a terminal.
-    texts = {
-        name: re.sub(r" \(see [^)]*\)|:\w+:`[~.]?([^`]+)`|`+", r"\1", text) for name, text in found
-    }
-    return {name: " ".join(text.split()).rstrip(".") for name, text in texts.items()}
+    add_settings(parser)
 
 
 def _facts(config: TrainConfig, result: dict[str, Any]) -> list[tuple[str, object]]:

@@ -1,6 +1,14 @@
 """Image data sets in their own file formats, as numpy arrays; no framework needed."""
 
-from lilnetx.data.dataset import DataFacts, ImageDataset, normalise, validation_split
+from lilnetx.data.dataset import DataFacts, ImageDataset, Images, normalise, validation_split
 from lilnetx.data.registry import DATASETS, load
 
-__all__ = ["DATASETS", "DataFacts", "ImageDataset", "load", "normalise", "validation_split"]
+__all__ = [
+    "DATASETS",
+    "DataFacts",
+    "ImageDataset",
+    "Images",
+    "load",
+    "normalise",
+    "validation_split",
+]

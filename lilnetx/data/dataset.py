@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,18 @@ class DataFacts:
         )
 
 
+class Images(Protocol):
+    """Images that read like an array of uint8, shape ``(N, C, H, W)``: an array, or files."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As of an array."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any) -> NDArray[np.uint8]: ...
+
+
 @dataclass(frozen=True)
 class ImageDataset:
     """A classification data set.
@@ -62,9 +74,9 @@ class ImageDataset:
 
     name: str
     classes: tuple[str, ...]
-    train_images: NDArray[np.uint8]
+    train_images: Images
     train_labels: NDArray[np.int64]
-    test_images: NDArray[np.uint8]
+    test_images: Images
     test_labels: NDArray[np.int64]
     mean: tuple[float, ...]
     std: tuple[float, ...]

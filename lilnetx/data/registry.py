@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lilnetx.data.cifar import read_cifar
 from lilnetx.data.dataset import ImageDataset
+from lilnetx.data.folder import IMAGE_SIZE, read_folder
 from lilnetx.data.idx import read_idx
 from lilnetx.errors import DataError, UsageError
 
@@ -59,14 +60,17 @@ _SOURCES = {
 }
 
 
-def load(name: str, root: str | Path | None = None) -> ImageDataset:
+def load(name: str, root: str | Path | None = None, image_size: int = IMAGE_SIZE) -> ImageDataset:
     """Load a data set.
 
     Args:
-        name: ``fashion-mnist``, ``cifar-10`` or ``cifar-100``.
+        name: ``fashion-mnist``, ``cifar-10``, ``cifar-100``, or ``folder`` for image files in
+            ``root/train/CLASS`` and ``root/val/CLASS``.
         root: The folder with its files, or the folder above it. By default the folder named by the
             environment variable ``LILNETX_DATA``, ``~/.cache/lilnetx``, and
-            ``/usr/share/datasets`` are searched.
+            ``/usr/share/datasets`` are searched; a
+            folder of images has no default but ``LILNETX_DATA``.
+        image_size: Height and width of the images of a folder; other data sets have their own.
 
     Raises:
         UsageError: No such data set.
@@ -74,6 +78,11 @@ def load(name: str, root: str | Path | None = None) -> ImageDataset:
     """
     if name not in DATASETS:
         raise UsageError(f"unknown data set {name!r}; known: {', '.join(DATASETS)}")
+    if name == "folder":
+        where = root or os.environ.get("LILNETX_DATA")
+        if not where:
+            raise UsageError("folder: name the folder that holds train and val by --data-root")
+        return read_folder(Path(where), image_size)
     return DATASETS[name](_find(name, root))
 
 
@@ -152,4 +161,5 @@ DATASETS: dict[str, Callable[[Path], ImageDataset]] = {
     "fashion-mnist": _fashion_mnist,
     "cifar-10": _cifar10,
     "cifar-100": _cifar100,
+    "folder": read_folder,
 }

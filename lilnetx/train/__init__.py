@@ -9,7 +9,15 @@ except ImportError as error:
 
 from lilnetx.train.compress import compress
 from lilnetx.train.handle import CompressionHandle
+from lilnetx.train.monitor import Monitor
 from lilnetx.train.objective import Objective
 from lilnetx.train.report import CompressionReport, LayerCount
 
-__all__ = ["CompressionHandle", "CompressionReport", "LayerCount", "Objective", "compress"]
+__all__ = [
+    "CompressionHandle",
+    "CompressionReport",
+    "LayerCount",
+    "Monitor",
+    "Objective",
+    "compress",
+]

@@ -16,7 +16,8 @@ class TrainConfig:
     Attributes:
         network: A name of :data:`lilnetx.train.networks.NETWORKS`.
         data: A name of :data:`lilnetx.data.DATASETS`.
-        width: Channels of the first stage.
+        width: Channels of the first stage. Of networks with torchvision's names, 64 (MobileNetV2:
+            32) fit its weights, and ``lilnetx train`` takes these.
         epochs: Passes over the training images.
         batch_size: Images in a step.
         learning_rate: Peak, for latents in the scale of weights (dense: for every parameter).
@@ -30,7 +31,8 @@ class TrainConfig:
         cost_weighted: Whether slice norms are weighted by output area.
         sampled_noise: Whether the rate is taken at one random point of the rounding's interval.
         latent_width: Root mean square of the latents at the start.
-        start: Folder or checkpoint of a run of the same network to start from, best a dense one.
+        start: What to start from: the folder or checkpoint of a run of the same network, best a
+            dense one, or a state_dict with torchvision's names (.pth, .pt, .safetensors).
         distill: Share of the loss that is learnt from the answers of the network started from.
         temperature: Of those answers.
         fix_zeros: Share of the run after which zero slices stay zero; 1 for never.
@@ -43,6 +45,8 @@ class TrainConfig:
         weight_decay: Of biases, batch norm and, in a dense run, weights.
         crop_padding: Pixels of padding for random crops; 0 for none.
         flip: Whether images are mirrored at random.
+        image_size: Height and width in pixels that images of a folder are brought to.
+        crop_area: Smallest share of an image of a folder that a random crop takes.
         validation: Training images held out for choices.
         train_images: Use only so many of the others, for quick tries; 0 for all.
         precision: ``fp32``, or ``bf16`` for convolutions in bfloat16 (autocast), which is faster
@@ -77,6 +81,8 @@ class TrainConfig:
     weight_decay: float = 0.0
     crop_padding: int = 2
     flip: bool = True
+    image_size: int = 224
+    crop_area: float = 0.08
     validation: int = 5000
     train_images: int = 0
     precision: str = "fp32"
@@ -85,7 +91,7 @@ class TrainConfig:
 
     def check(self) -> None:
         """Refuse values that cannot work, before anything is made; UsageError names the first."""
-        for name, least in (("epochs", 1), ("batch_size", 1), ("width", 1)):
+        for name, least in (("epochs", 1), ("batch_size", 1), ("width", 1), ("image_size", 8)):
             if getattr(self, name) < least:
                 raise UsageError(f"{name} must be at least {least}, not {getattr(self, name)}")
         for name in (
@@ -120,6 +126,8 @@ class TrainConfig:
         for name in ("warmup", "penalty_ramp"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} must be in [0, 1), not {getattr(self, name)}")
+        if not 0 < self.crop_area <= 1:
+            raise UsageError(f"crop_area must be in (0, 1], not {self.crop_area}")
         if self.precision not in ("fp32", "bf16"):
             raise UsageError(f"precision must be fp32 or bf16, not {self.precision!r}")
 

@@ -13,9 +13,11 @@ from typing import Any, TextIO
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lilnetx.data import ImageDataset, normalise, validation_split
+from lilnetx.data import ImageDataset, Images, normalise, validation_split
+from lilnetx.data.folder import FolderImages
 from lilnetx.errors import MissingExtraError, OutputError, UsageError
 from lilnetx.train.checkpoint import (
     load_checkpoint,
@@ -27,14 +29,17 @@ from lilnetx.train.config import TrainConfig
 from lilnetx.train.distill import task_loss
 from lilnetx.train.distributed import average, join_processes, wrap_model
 from lilnetx.train.feed import Batch, Batches, epoch_seed
+from lilnetx.train.folder_feed import FolderBatches
 from lilnetx.train.handle import CompressionHandle
+from lilnetx.train.monitor import Monitor
 from lilnetx.train.precision import channels_last, keep_strided_depthwise_float32
 from lilnetx.train.start import build_model, build_teacher, dense_start
 from lilnetx.train.steer import Steering, packed_bytes
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
-_EVAL_BATCH = 500
+# Images of an evaluation batch: of 32 pixels, and of 224.
+_EVAL_BATCH, _LARGE_EVAL_BATCH = 500, 50
 
 
 @dataclass(frozen=True)
@@ -48,13 +53,25 @@ class TrainedModel:
 
 
 def train(
-    config: TrainConfig, data: ImageDataset, folder: Path, *, progress: bool = True
+    config: TrainConfig,
+    data: ImageDataset,
+    folder: Path,
+    *,
+    progress: bool = True,
+    tensorboard: Path | None = None,
 ) -> TrainedModel:
     """Train, or go on from the folder's checkpoint.
 
     The folder receives ``checkpoint.pt`` after each epoch and ``log.jsonl``: a line for the
     configuration, one for each epoch with validation figures, and a last one with the test
     accuracy, which nothing was chosen by.
+
+    Args:
+        config: The run.
+        data: Its data.
+        folder: Of checkpoint and log.
+        progress: Whether to show a bar.
+        tensorboard: Folder for TensorBoard's events, see :class:`.Monitor`; None for none.
 
     Raises:
         UsageError: The configuration cannot work.
@@ -71,6 +88,8 @@ def train(
     if config.batch_size % ranks:
         raise UsageError(f"a batch of {config.batch_size} cannot be shared by {ranks} processes")
     run = _Run(config, data, folder, progress and rank == 0)
+    if tensorboard is not None and rank == 0:
+        run.monitor = Monitor(tensorboard, run.handle)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # All processes work out all figures; the first one writes them.
@@ -78,6 +97,9 @@ def train(
             return run.execute(log)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror})") from error
+    finally:
+        if run.monitor is not None:
+            run.monitor.close()
 
 
 class _Run:
@@ -106,7 +128,13 @@ class _Run:
         train_index, self.validation_index = validation_split(
             len(data.train_images), config.validation, config.seed
         )
-        self.batches = Batches(config, data, train_index)
+        self.batches: Batches | FolderBatches
+        if isinstance(data.train_images, FolderImages):
+            self.batches = FolderBatches(config, data, data.train_images, train_index)
+        else:
+            self.batches = Batches(config, data, train_index)
+        self.monitor: Monitor | None = None
+        self._validation_top1 = math.nan
         self.steering: Steering | None = None
         if self.handle is not None and (config.target_bytes or config.target_macs):
             size = partial(packed_bytes, self.model, self.handle, data.facts.image_shape)
@@ -164,11 +192,13 @@ class _Run:
         torch.manual_seed(epoch_seed(config.seed, epoch))
         self.model.train()
         loss_sum = penalty_sum = 0.0
-        bar = self._bar(epoch)
+        bar = self._bar(f"epoch {epoch + 1}/{config.epochs}", steps)
         for step, batch in enumerate(self.batches.epoch(epoch, self.rank, self.ranks)):
             loss, penalty = self._step(batch, epoch * steps + step, config.epochs * steps)
             loss_sum += loss
             penalty_sum += penalty
+            if self.monitor is not None:
+                self.monitor.step(epoch * steps + step, task=loss, penalty=penalty)
             bar.update(1)
         bar.close()
         if self.steering is not None:
@@ -176,19 +206,24 @@ class _Run:
             if epoch + 1 == config.epochs:
                 self.steering.trim()
         loss_sum, penalty_sum = average([loss_sum, penalty_sum])
+        self._validation_top1 = self._validate()
         row = {
             "event": "epoch",
             "epoch": epoch + 1,
             "loss": loss_sum / steps,
             "penalty": penalty_sum / steps,
-            "validation_top1": self._accuracy(
-                self.data.train_images[self.validation_index],
-                self.data.train_labels[self.validation_index],
-            ),
+            "validation_top1": self._validation_top1,
             "seconds": round(time.monotonic() - began, 1),
         }
         if self.handle is not None:
             row.update(self.handle.report().totals())
+        if self.monitor is not None:
+            self.monitor.epoch(
+                (epoch + 1) * steps,
+                loss=loss_sum / steps,
+                penalty=penalty_sum / steps,
+                validation_top1=self._validation_top1,
+            )
         return row
 
     def _step(self, batch: Batch, number: int, total: int) -> tuple[float, float]:
@@ -217,11 +252,20 @@ class _Run:
         self.optimizer.step()
         return loss.item(), penalty.item()
 
+    def _validate(self) -> float:
+        data = self.data
+        return self._accuracy(
+            "validation", data.train_images, data.train_labels, self.validation_index
+        )
+
     def _final(self) -> dict[str, Any]:
         images, labels = self.data.test_images, self.data.test_labels
-        top1 = self._accuracy(images, labels)
+        top1 = self._accuracy("test", images, labels, np.arange(len(labels)))
+        if math.isnan(self._validation_top1):  # no epoch was left to run
+            self._validation_top1 = self._validate()
         return {
             "event": "final",
+            "validation_top1": self._validation_top1,
             "test_top1": top1,
             "test_correct": round(top1 * len(labels)),
             "test_images": len(labels),
@@ -229,23 +273,31 @@ class _Run:
         }
 
     @torch.no_grad()
-    def _accuracy(self, images: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> float:
+    def _accuracy(
+        self, title: str, images: Images, labels: NDArray[np.int64], index: NDArray[np.int64]
+    ) -> float:
+        """Share of the images at some indices whose class is found."""
         self.model.eval()
         correct = 0
-        for first in range(0, len(images), _EVAL_BATCH):
-            batch = normalise(images[first : first + _EVAL_BATCH], self.data.mean, self.data.std)
+        size = _EVAL_BATCH if images.shape[-1] <= 64 else _LARGE_EVAL_BATCH
+        bar = self._bar(title, math.ceil(len(index) / size))
+        for first in range(0, len(index), size):
+            chosen = index[first : first + size]
+            batch = normalise(images[chosen], self.data.mean, self.data.std)
             predicted: Tensor = self.model(channels_last(torch.from_numpy(batch))).argmax(1)
-            correct += int((predicted.numpy() == labels[first : first + _EVAL_BATCH]).sum())
-        return correct / len(images)
+            correct += int((predicted.numpy() == labels[chosen]).sum())
+            bar.update(1)
+        bar.close()
+        return correct / len(index)
 
-    def _bar(self, epoch: int) -> Any:
+    def _bar(self, title: str, steps: int) -> Any:
         try:
             from tqdm import tqdm
         except ImportError as error:
             raise MissingExtraError("tqdm", "train", "training") from error
         return tqdm(
-            total=self.batches.steps,
-            desc=f"epoch {epoch + 1}/{self.config.epochs}",
+            total=steps,
+            desc=title,
             unit="step",
             disable=not self.progress,
             leave=False,

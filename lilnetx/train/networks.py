@@ -7,6 +7,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from lilnetx import networks
 from lilnetx.errors import UsageError
 from lilnetx.train.mobilenet import MobileNetV2
 from lilnetx.train.vgg import SmallVgg
@@ -68,6 +69,10 @@ class CifarResNet(nn.Module):
         return logits
 
 
+def _torchvision(build: Callable[..., nn.Module]) -> Callable[[int, int, int], nn.Module]:
+    return lambda in_channels, classes, width: build(classes, in_channels=in_channels, width=width)
+
+
 def _conv3x3(in_channels: int, out_channels: int, stride: int) -> nn.Conv2d:
     return nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
 
@@ -79,6 +84,22 @@ NETWORKS: dict[str, Callable[[int, int, int], nn.Module]] = {
     "resnet56": partial(CifarResNet, 9),
     "mobilenet_v2": MobileNetV2,
     "vgg16": SmallVgg,
+    # For larger images, with torchvision's names of parameters.
+    "resnet18": _torchvision(networks.resnet18),
+    "resnet34": _torchvision(networks.resnet34),
+    "resnet50": _torchvision(networks.resnet50),
+    "vgg16_bn": _torchvision(networks.vgg16_bn),
+    "mobilenet_v2_large": _torchvision(networks.mobilenet_v2),
+    "densenet121": _torchvision(networks.densenet121),
+}
+# Of the original; the others have 16.
+WIDTHS = {
+    "resnet18": 64,
+    "resnet34": 64,
+    "resnet50": 64,
+    "vgg16_bn": 64,
+    "mobilenet_v2_large": 32,
+    "densenet121": 64,
 }
 
 

@@ -18,6 +18,10 @@ from lilnetx.train.config import TrainConfig
 from lilnetx.train.handle import CompressionHandle
 from lilnetx.train.networks import build_network
 from lilnetx.train.objective import Objective
+from lilnetx.train.state_dict import read_tensors, start_from_state
+
+# Files that may hold weights of others.
+_STATES = (".pth", ".pt", ".safetensors")
 
 
 def build_model(
@@ -59,12 +63,17 @@ def dense_start(config: TrainConfig, facts: DataFacts) -> dict[str, Any] | None:
 
     Raises:
         CheckpointError: ``config.start`` is no checkpoint of a run of the same network on images
-            and classes alike.
+            and classes alike, nor a state_dict that fits; see :func:`.start_from_state`.
     """
     if not config.start:
         return None
     path = Path(config.start)
-    path = path / "checkpoint.pt" if path.is_dir() else path
+    if path.is_dir():
+        path = path / "checkpoint.pt"
+    elif path.suffix in _STATES:
+        content = read_tensors(path)
+        if not (isinstance(content, dict) and "lilnetx_checkpoint" in content):
+            return _foreign_start(config, facts, path, content)
     state = load_checkpoint(path)
     told: TrainConfig = state["config"]
     other = [
@@ -86,6 +95,21 @@ def dense_start(config: TrainConfig, facts: DataFacts) -> dict[str, Any] | None:
         layer.module.eval()
         parametrize.remove_parametrizations(layer.module, "weight", leave_parametrized=True)
     return model.state_dict()
+
+
+def _foreign_start(
+    config: TrainConfig, facts: DataFacts, path: Path, content: Any
+) -> dict[str, Any]:
+    """The weights of a file that is not ours, by torchvision's names."""
+    torch.manual_seed(config.seed)
+    network = build_network(config.network, facts.image_shape[0], len(facts.classes), config.width)
+    state, fresh = start_from_state(path, content, network)
+    if fresh and config.distill:
+        raise CheckpointError(
+            f"{path}: cannot teach, since it does not know the {len(facts.classes)} classes of "
+            f"{facts.name}; leave out distill"
+        )
+    return state
 
 
 def build_teacher(config: TrainConfig, facts: DataFacts, weights: dict[str, Any]) -> nn.Module:
