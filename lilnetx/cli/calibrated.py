@@ -12,7 +12,7 @@ from lilnetx.cli.common import (
     nonnegative_int,
     positive_float,
     positive_int,
-    progress_bar,
+    stage_bar,
 )
 from lilnetx.cli.table import format_bytes, format_table
 from lilnetx.errors import UsageError
@@ -133,7 +133,7 @@ def compress(graph: Graph, args: argparse.Namespace) -> tuple[Graph, Calibration
         args.calibration_images,
         args.seed,
     )
-    with progress_bar(100, "compress", "%") as bar:
+    with stage_bar("compress") as show:
         return compress_trained(
             graph,
             images,
@@ -141,7 +141,7 @@ def compress(graph: Graph, args: argparse.Namespace) -> tuple[Graph, Calibration
             max_drop=None if args.max_drop is None else args.max_drop / 100,
             slice_1x1=args.slice_1x1,
             seed=args.seed,
-            progress=lambda done: bar.update(int(100 * done) - bar.n),
+            progress=lambda done: show("", done),
         )
 
 

@@ -144,7 +144,7 @@ def test_filters_that_nothing_sees_are_coarse(images):
         model[5].bias[:40] = -1e3  # never above zero
     compressed, _ = compress_trained(from_torch(model, SHAPE), images, target_bytes=8000)
     latents = np.abs(compressed.node("5").weight.latents).mean(axis=(1, 2))
-    assert latents[:40].mean() < 0.2 * latents[40:].mean()
+    assert latents[:40].mean() < 0.35 * latents[40:].mean()
 
 
 class TestWrongUse:

@@ -17,9 +17,8 @@ from lilnetx.packing.side import shorten
 
 # Of the inputs' mean variance, added to each: what is not seen in the images may still occur.
 _DAMPING = 0.05
-# How much a filter matters is estimated from few gradients, and differs from image to image: this
-# share is its own, the rest its layer's mean.
-_OWN_IMPORTANCE = 0.5
+# Filters count for at least this share of their layer's mean, whatever the images say.
+_LEAST_IMPORTANCE = 0.01
 # Steps have so few significant bits that they take few in the file; a step that is off by an eighth
 # costs a thousandth of a bit.
 _STEP_BITS = 2
@@ -54,8 +53,10 @@ class LayerProblem:
             self._groups, filters // self._groups, slices * length
         )
         importance = statistics.importance.reshape(self._groups, -1)
-        own = _OWN_IMPORTANCE * importance + (1 - _OWN_IMPORTANCE) * importance.mean()
-        self._importance = np.maximum(own, 1e-12)
+        mean = max(float(importance.mean()), 1e-12)
+        # Estimates from few gradients, which differ from image to image: half way to the mean, on a
+        # logarithmic scale, predicts other images better.
+        self._importance = np.sqrt(np.maximum(importance, _LEAST_IMPORTANCE * mean) * mean)
         self._parts = _quadratics(statistics, psi, padding, node.bias is not None)
         widths = [self._widths(part) for part in self._parts]
         self._curvature = np.mean(np.concatenate(widths, axis=1) ** -2, axis=1, keepdims=True)
