@@ -1,10 +1,10 @@
 """Pictures that can be installed, cut into many views, as ImageNet networks take them.
 
-They are what they are. For evaluation: ten sample pictures of scikit-image and scikit-learn, not all
-of them photographs, each cut at several places and sizes, and Fashion-MNIST's clothes, enlarged. For
-calibration: thirteen other sample pictures; desktop backgrounds of Debian packages; and photographs
-of things and animals, cut out for a paint program, put before these backgrounds. No picture is in
-both. No labels fit them: they tell whether two networks answer alike.
+They are what they are. For evaluation: ten sample pictures of scikit-image and scikit-learn, not
+all of them photographs, each cut at several places and sizes, and Fashion-MNIST's clothes,
+enlarged. For calibration: thirteen other sample pictures; desktop backgrounds of Debian packages;
+and photographs of things and animals, cut out for a paint program, put before these backgrounds.
+No picture is in both. No labels fit them: they tell whether two networks answer alike.
 
 Needs ``scikit-image``, ``scikit-learn``, Pillow, and for calibration the files of the Debian
 packages ``mate-backgrounds``, ``ukui-wallpapers``, ``lomiri-wallpapers-16.04``,
