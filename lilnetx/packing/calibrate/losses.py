@@ -26,7 +26,7 @@ def random_projections(seed: int, energies: list[float]) -> Loss:
 
     The mean square of its gradients is that of the relative error of the outputs. (The Fisher
     information of a classifier's answers, which is small wherever these are sure, was tried
-    instead: it fits the calibration images, and far less what others bring.) Probabilities count by
+    instead, and did worse, on the calibration images as on others.) Probabilities count by
     their logarithms, as their order is what matters.
 
     Args:
