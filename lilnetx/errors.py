@@ -120,6 +120,10 @@ class CompressionError(LilnetxError):
     """A model cannot be compressed as asked."""
 
 
+class CalibrationError(LilnetxError):
+    """Calibration images are missing, cannot be read or do not fit the network."""
+
+
 class UsageError(LilnetxError):
     """The command line was used in a way that cannot work."""
 

@@ -7,6 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lilnetx.cli import calibrated
 from lilnetx.cli.common import (
     EXIT_OK,
     CommandParser,
@@ -29,7 +30,10 @@ _EPILOG = """\
 examples:
   lilnetx pack runs/fashion -o fashion.lnx
   lilnetx pack runs/fashion -o fashion.lnx --trim 0.005    (smaller, nearly the same answers)
-  lilnetx pack model.onnx -o model.lnx
+  lilnetx pack model.onnx -o model.lnx                     (as it is)
+  lilnetx pack model.onnx -o small.lnx --target-bytes 3000000 --calibration images/ \\
+      --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225     (compressed without training)
+  lilnetx pack model.onnx -o small.lnx --max-drop 1 --calibration arrays/
 
 The file holds everything that a device needs: the graph, the integers, the decoders, folded batch
 norm, class names and the input normalisation. The data set itself is needed for --trim alone.
@@ -43,7 +47,8 @@ def add_parser(subparsers: argparse._SubParsersAction[CommandParser]) -> None:
         help="pack a trained checkpoint or another model into one .lnx file",
         description="Freeze a trained network, entropy-code its integers, and write one .lnx file. "
         "ONNX models (.onnx) and programs of torch.export (.pt2) are packed as they are, with "
-        "float32 weights; 'lilnetx check' says beforehand what is in the way.",
+        "float32 weights, or compressed with the help of calibration images; 'lilnetx check' says "
+        "beforehand what is in the way.",
         epilog=_EPILOG,
     )
     parser.add_argument(
@@ -79,6 +84,7 @@ def add_parser(subparsers: argparse._SubParsersAction[CommandParser]) -> None:
         help="training images for --trim (default: %(default)s)",
     )
     add_data_root(parser)
+    calibrated.add_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -92,34 +98,63 @@ def run(args: argparse.Namespace) -> int:
     if kind == "checkpoint":
         if args.input_shape:
             raise UsageError("--input-shape is for ONNX models; a checkpoint knows its images")
+        calibrated.refuse(args)
         note = _pack_checkpoint(args)
     else:
         if args.trim is not None:
             raise UsageError(
                 "--trim is for checkpoints of lilnetx train, whose weights are integers"
             )
+        if calibrated.is_wanted(args):
+            return _compress_import(args, kind)
         note = _pack_import(args, kind)
-    from lilnetx.format import inspect_lnx
-
-    summary = inspect_lnx(args.output)
-    ratio = summary.dense_fp32_bytes / summary.file_bytes
-    print(
-        f"{args.output}: {format_bytes(summary.file_bytes)}, 1/{ratio:.1f} of the dense float32 "
-        f"parameters ({format_bytes(summary.dense_fp32_bytes)})"
-    )
+    _print_sizes(args.output)
     if note:
         print(f"note: {note}")
     return EXIT_OK
 
 
+def _print_sizes(output: Path) -> None:
+    from lilnetx.format import inspect_lnx
+
+    summary = inspect_lnx(output)
+    ratio = summary.dense_fp32_bytes / summary.file_bytes
+    print(
+        f"{output}: {format_bytes(summary.file_bytes)}, 1/{ratio:.1f} of the dense float32 "
+        f"parameters ({format_bytes(summary.dense_fp32_bytes)})"
+    )
+
+
+def _compress_import(args: argparse.Namespace, kind: Kind) -> int:
+    """Compress a model of another framework without training, and print what it is like."""
+    from lilnetx.format import inspect_lnx, write_lnx
+
+    graph = import_file(args.model, kind, args.input_shape)
+    graph = dataclasses.replace(graph, meta=_origin(args) | calibrated.meta_of(args, graph))
+    graph, report = calibrated.compress(graph, args)
+    write_lnx(graph, args.output)
+    if args.json:
+        summary = inspect_lnx(args.output)
+        calibrated.print_json(report, summary.file_bytes, summary.dense_fp32_bytes)
+    else:
+        calibrated.print_layers(report)
+        _print_sizes(args.output)
+    return EXIT_OK
+
+
+def _origin(args: argparse.Namespace) -> dict[str, Any]:
+    """What a file says about where it comes from."""
+    from lilnetx import __version__
+
+    return {"producer": f"lilnetx {__version__}", "source": args.model.name}
+
+
 def _pack_import(args: argparse.Namespace, kind: Kind) -> str:
     """Pack a model of another framework as it is."""
-    from lilnetx import __version__
     from lilnetx.format import write_lnx
 
     graph = import_file(args.model, kind, args.input_shape)
-    meta = {"producer": f"lilnetx {__version__}", "source": args.model.name}
-    write_lnx(dataclasses.replace(graph, meta=meta), args.output)
+    write_lnx(dataclasses.replace(graph, meta=_origin(args)), args.output)
     sizes = ", other heights and widths too" if graph.free_size else ""
     shapes = " and ".join("x".join(map(str, shape)) for shape in graph.inputs.values())
     return f"float32 weights as they were; images of {shapes}{sizes}"

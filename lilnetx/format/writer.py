@@ -52,6 +52,14 @@ def write_lnx(graph: Graph, path: str | os.PathLike[str]) -> int:
 
 def encode_lnx(graph: Graph) -> bytes:
     """The bytes of a ``.lnx`` file; see :func:`write_lnx`."""
+    data = build_container(encode_sections(graph), synthetic=graph.synthetic)
+    if len(data) > layout.MAX_FILE_BYTES:
+        raise GraphError(f"the file would have {len(data)} bytes, above {layout.MAX_FILE_BYTES}")
+    return data
+
+
+def encode_sections(graph: Graph) -> dict[bytes, bytes]:
+    """The sections of a ``.lnx`` file by name; see :func:`write_lnx`."""
     _check(graph)
     grph, infos = encode_graph(graph)
     try:
@@ -84,10 +92,7 @@ def encode_lnx(graph: Graph) -> bytes:
         sections[b"RAWF"] = b"".join(weight.values.astype("<f4").tobytes() for weight in dense)
     if graph.meta:
         sections[b"META"] = encode_text(_encode_meta(graph))
-    data = build_container(sections, synthetic=graph.synthetic)
-    if len(data) > layout.MAX_FILE_BYTES:
-        raise GraphError(f"the file would have {len(data)} bytes, above {layout.MAX_FILE_BYTES}")
-    return data
+    return sections
 
 
 def _encode_meta(graph: Graph) -> bytes:
