@@ -19,19 +19,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from lilnetx.errors import UnsupportedOperatorError
+from lilnetx.format.latents import encode_latents
+from lilnetx.format.weight_info import WeightInfo
 from lilnetx.train.handle import CompressionHandle
 
 # Corrections in a run.
 _CORRECTIONS = 200
-# How much stronger the answer is to a size below the wanted one.
-_LET_GO = 4.0
+# How much stronger the answer is to a size below the wanted one: what is too small must not become
+# smaller, since it hardly grows again.
+_LET_GO = 50.0
 # The weight stays within this factor of its start.
 _BOUND = 1e4
-# Aim below the target by this share, so that little is left to trim.
+# Computation settles below its target by this share.
 _MARGIN = 0.01
 
 
@@ -73,21 +77,21 @@ class Steering:
         self._target_bytes, self._target_macs = target_bytes, target_macs
         self._loops = []
         if target_bytes:
-            self._loops.append(_Loop("rate", target_bytes * (1 - _MARGIN), 0.7, 4.0, 30.0))
+            # What is above it at the end is trimmed; nothing brings back what is below.
+            self._loops.append(_Loop("rate", target_bytes, 0.7, 4.0, 30.0))
         if target_macs:
             self._loops.append(_Loop("slices", target_macs * (1 - _MARGIN), 0.8, 4.0, 25.0))
-        self._beside = 0.0
+        self._beside = 0
 
     def calibrate(self) -> None:
-        """Learn how many bytes the file has beside the latents' self-information."""
+        """Learn how many bytes the file has beside its coded latents."""
         if self._target_bytes:
-            self._beside = self._file_bytes() - self._handle.report().bytes
+            self._beside = self._file_bytes() - coded_bytes(self._handle)
 
     def _reached(self, loop: _Loop) -> float:
-        report = self._handle.report()
         if loop.field == "slices":
-            return max(1.0, float(report.macs_left))
-        return max(1.0, report.bytes + self._beside)
+            return max(1.0, float(self._handle.report().macs_left))
+        return max(1.0, coded_bytes(self._handle) + self._beside)
 
     def update(self, step: int, total: int) -> None:
         """Correct the weights, a fixed number of times in a run."""
@@ -110,7 +114,6 @@ class Steering:
             bound = math.log(_BOUND)
             loop.integral += loop.integral_gain * deviation * period / total
             loop.integral = min(max(loop.integral, -bound), bound)
-            # What has become too small hardly grows again: let go at once.
             at_once = loop.at_once * (_LET_GO if deviation < 0 else 1.0)
             answer = min(max(loop.integral + at_once * deviation, -bound), bound)
             self._set(loop, loop.weight * math.exp(answer))
@@ -145,7 +148,7 @@ class Steering:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Goes on from :meth:`state`."""
-        self._beside = float(state["beside"])
+        self._beside = int(state["beside"])
         for loop, past, now in zip(self._loops, state["loops"], state["weights"], strict=True):
             loop.first, loop.weight, loop.integral = map(float, past[:3])
             loop.settled = bool(past[3])
@@ -187,6 +190,24 @@ def _zero(handle: CompressionHandle, before: list[torch.Tensor], chosen: torch.T
         first += count
 
 
+@torch.no_grad()
+def coded_bytes(handle: CompressionHandle) -> int:
+    """Bytes of the latents as a file codes them now.
+
+    Their self-information is no measure early in a run, when the density is still to be learnt.
+    """
+    decoders: dict[str, int] = {}
+    latents, infos = [], []
+    for layer in handle.layers:
+        integers = layer.integers().cpu().numpy()
+        nonzero = int(np.count_nonzero(integers.any(axis=2)))
+        slices = integers.shape[0] * integers.shape[1]
+        decoder = decoders.setdefault(layer.parametrization.decoder.name, len(decoders))
+        latents.append(np.ascontiguousarray(integers))
+        infos.append(WeightInfo(False, integers.shape, slices, nonzero, decoder))
+    return len(encode_latents(latents, infos))
+
+
 def packed_bytes(model: nn.Module, handle: CompressionHandle, shape: tuple[int, ...]) -> int:
     """Bytes of the file that the model packs into; of its latents alone, if it cannot be packed."""
     from lilnetx.packing import pack
@@ -199,6 +220,6 @@ def packed_bytes(model: nn.Module, handle: CompressionHandle, shape: tuple[int, 
             pack(model, path, input_shape=shape)
             return path.stat().st_size
     except UnsupportedOperatorError:
-        return math.ceil(handle.report().bytes)
+        return coded_bytes(handle)
     finally:
         model.train(training)
