@@ -5,9 +5,9 @@ the term that moves it (the rate for bytes, the slice norms for multiply-accumul
 accordingly. What is wanted falls geometrically from the start's size to the target over the first
 part of the run and then stays.
 
-Computation settles at the end of that part: the slices that matter least are set to zero until its
-target is met, those that are zero stay so, and the rest of the run recovers the accuracy. Bytes
-follow their target to the end, and what is left above it is trimmed in the same way.
+Computation settles at the end of that part: the slices that matter least are set to zero until it
+is next to its target, those that are zero stay so, and the rest of the run recovers the accuracy.
+Bytes follow their target to the end. What little is then above either is trimmed in the same way.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ _CORRECTIONS = 200
 _LET_GO = 50.0
 # The weight stays within this factor of its start.
 _BOUND = 1e4
-# Computation settles below its target by this share.
-_MARGIN = 0.01
+# When computation settles, as a share of the run, and to how much of its target: the rate goes on
+# to take slices with it, some percent of what is left, and the end takes what is still above.
+_SETTLING = ((0.8, 1.02), (0.9, 1.005))
 
 
 @dataclass
@@ -53,7 +54,7 @@ class _Loop:
     first: float = 0.0
     weight: float = 0.0
     integral: float = 0.0
-    settled: bool = False
+    settled: int = 0
 
 
 class Steering:
@@ -80,7 +81,8 @@ class Steering:
             # What is above it at the end is trimmed; nothing brings back what is below.
             self._loops.append(_Loop("rate", target_bytes, 0.7, 4.0, 30.0))
         if target_macs:
-            self._loops.append(_Loop("slices", target_macs * (1 - _MARGIN), 0.8, 4.0, 25.0))
+            arrival, factor = _SETTLING[0]
+            self._loops.append(_Loop("slices", target_macs * factor, arrival, 4.0, 25.0))
         self._beside = 0
 
     def calibrate(self) -> None:
@@ -99,10 +101,8 @@ class Steering:
         if step % period:
             return
         for loop in self._loops:
-            if loop.settled:
-                continue
             if loop.field == "slices" and step / total >= loop.arrival:
-                self._settle(loop)
+                self._settle(loop, step / total)
                 continue
             reached = self._reached(loop)
             if not loop.first:
@@ -118,11 +118,16 @@ class Steering:
             answer = min(max(loop.integral + at_once * deviation, -bound), bound)
             self._set(loop, loop.weight * math.exp(answer))
 
-    def _settle(self, loop: _Loop) -> None:
-        trim_slices(self._handle, lambda: self._handle.report().macs_left <= loop.target)
-        self._handle.fix_zero_slices()
-        self._set(loop, 0.0)
-        loop.settled = True
+    def _settle(self, loop: _Loop, done: float) -> None:
+        if loop.settled < len(_SETTLING) and done >= _SETTLING[loop.settled][0]:
+            self._cut_macs(_SETTLING[loop.settled][1])
+            self._handle.fix_zero_slices()
+            self._set(loop, 0.0)
+            loop.settled += 1
+
+    def _cut_macs(self, factor: float) -> int:
+        most = factor * self._target_macs
+        return trim_slices(self._handle, lambda: self._handle.report().macs_left <= most)
 
     def _set(self, loop: _Loop, weight: float) -> None:
         objective = self._handle.objective
@@ -133,10 +138,11 @@ class Steering:
         )
 
     def trim(self) -> int:
-        """Set the least slices to zero until the file is small enough; returns their number."""
-        if not self._target_bytes:
-            return 0
-        return trim_slices(self._handle, lambda: self._file_bytes() <= self._target_bytes)
+        """Set the least slices to zero until the targets are met; returns their number."""
+        count = self._cut_macs(1.0) if self._target_macs else 0
+        if self._target_bytes:
+            count += trim_slices(self._handle, lambda: self._file_bytes() <= self._target_bytes)
+        return count
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
@@ -151,7 +157,7 @@ class Steering:
         self._beside = int(state["beside"])
         for loop, past, now in zip(self._loops, state["loops"], state["weights"], strict=True):
             loop.first, loop.weight, loop.integral = map(float, past[:3])
-            loop.settled = bool(past[3])
+            loop.settled = int(past[3])
             self._set(loop, float(now))
 
 
