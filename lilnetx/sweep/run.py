@@ -188,11 +188,13 @@ def _train(
     """Train and pack; a trial's values, in the order of the study's directions, and its facts."""
     from lilnetx.packing import pack
     from lilnetx.train.loop import train
+    from lilnetx.train.origin import file_meta
 
     began = time.monotonic()
     trained = train(config, data, folder, progress=progress)
     path = folder / "model.lnx"
-    pack(trained.model, path, input_shape=data.facts.image_shape)
+    meta = file_meta(config, data.facts, config.epochs)
+    pack(trained.model, path, input_shape=data.facts.image_shape, meta=meta)
     result = trained.result
     facts = {name: result[name] for name in ("macs", "sparsity_kxk", "sparsity_1x1", "test_top1")}
     facts |= {"seconds": round(time.monotonic() - began, 1), "folder": str(folder)}

@@ -32,6 +32,7 @@ from lilnetx.train.feed import Batch, Batches, epoch_seed
 from lilnetx.train.folder_feed import FolderBatches
 from lilnetx.train.handle import CompressionHandle
 from lilnetx.train.monitor import Monitor
+from lilnetx.train.origin import file_meta
 from lilnetx.train.precision import channels_last, keep_strided_depthwise_float32
 from lilnetx.train.start import build_model, build_teacher, dense_start
 from lilnetx.train.steer import Steering, packed_bytes
@@ -137,7 +138,8 @@ class _Run:
         self._validation_top1 = math.nan
         self.steering: Steering | None = None
         if self.handle is not None and (config.target_bytes or config.target_macs):
-            size = partial(packed_bytes, self.model, self.handle, data.facts.image_shape)
+            meta = file_meta(config, data.facts, config.epochs)
+            size = partial(packed_bytes, self.model, self.handle, data.facts.image_shape, meta)
             self.steering = Steering(self.handle, config.target_bytes, config.target_macs, size)
 
     def _parameter_groups(self) -> list[dict[str, Any]]:

@@ -214,8 +214,16 @@ def coded_bytes(handle: CompressionHandle) -> int:
     return len(encode_latents(latents, infos))
 
 
-def packed_bytes(model: nn.Module, handle: CompressionHandle, shape: tuple[int, ...]) -> int:
-    """Bytes of the file that the model packs into; of its latents alone, if it cannot be packed."""
+def packed_bytes(
+    model: nn.Module,
+    handle: CompressionHandle,
+    shape: tuple[int, ...],
+    meta: dict[str, Any] | None = None,
+) -> int:
+    """Bytes of the file that the model packs into, its metadata included.
+
+    Those of its latents alone, if it cannot be packed.
+    """
     from lilnetx.packing import pack
 
     training = model.training
@@ -223,7 +231,7 @@ def packed_bytes(model: nn.Module, handle: CompressionHandle, shape: tuple[int, 
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.lnx"
-            pack(model, path, input_shape=shape)
+            pack(model, path, input_shape=shape, meta=meta)
             return path.stat().st_size
     except UnsupportedOperatorError:
         return coded_bytes(handle)

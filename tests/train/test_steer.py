@@ -11,6 +11,7 @@ from lilnetx.errors import UsageError  # noqa: E402
 from lilnetx.format import inspect_lnx  # noqa: E402
 from lilnetx.packing import pack  # noqa: E402
 from lilnetx.train import loop  # noqa: E402
+from lilnetx.train.origin import file_meta  # noqa: E402
 from lilnetx.train.steer import coded_bytes, trim_slices  # noqa: E402
 
 DATA = make_data(320)
@@ -26,7 +27,8 @@ def bytes_run(request, tmp_path_factory):
 
 
 def test_a_target_of_bytes_is_met_by_the_whole_file_and_nearly_used_up(bytes_run, tmp_path):
-    pack(bytes_run.model, tmp_path / "m.lnx", input_shape=(1, 12, 12))
+    meta = file_meta(bytes_run.config, DATA.facts, bytes_run.config.epochs)
+    pack(bytes_run.model, tmp_path / "m.lnx", input_shape=(1, 12, 12), meta=meta)
     target = bytes_run.config.target_bytes
     assert 0.95 * target <= (tmp_path / "m.lnx").stat().st_size <= target
 
