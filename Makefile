@@ -14,7 +14,8 @@ FUZZ_SECONDS ?= 300
 
 BIN := $(abspath $(VENV))/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet $(PIP_ARGS)
-EXTRAS := train sweep images bench export dev $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),triton)
+EXTRAS := train sweep images bench export docs dev \
+	$(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),triton)
 SOURCES := setup.py pyproject.toml CMakeLists.txt $(shell find lilnetx kernels csrc -type f \
 	-not -name '*.pyc' -not -name '*.so')
 CXX_SOURCES := $(shell find csrc tests/cpp tests/fuzz tests/cuda -name '*.cpp' -o -name '*.h' \
@@ -24,7 +25,7 @@ READY := $(VENV)/.ready
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format sanitize fuzz cross kernels gpu-check bench figures clean
+.PHONY: help install demo test lint format docs sanitize fuzz cross kernels gpu-check bench figures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +48,9 @@ format: $(READY) ## format all sources in place
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CXX_SOURCES)
+
+docs: $(INSTALLED) ## build the documentation into build/site, without a warning
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # The C++ test program (tests/cpp) runs every kernel and network; the codec and the file format, whose
 # tests feed damaged bytes, are tested through Python too. The sanitized package lies beside the

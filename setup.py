@@ -63,7 +63,9 @@ setup(
     packages=[*find_packages(include=["lilnetx", "lilnetx.*"]), "lilnetx.kernels"],
     # A top-level package called "kernels" would clash with the PyPI package of that name.
     package_dir={"lilnetx.kernels": "kernels"},
-    package_data={"lilnetx": ["py.typed", "_core.pyi", "format/SPEC.md", "models/*"]},
+    package_data={
+        "lilnetx": ["py.typed", "_core.pyi", "format/SPEC.md", "models/*", "report/page.*"]
+    },
     ext_modules=[CMakeExtension("lilnetx._core")],
     cmdclass={"build_ext": CMakeBuild},
 )

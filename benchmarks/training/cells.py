@@ -22,6 +22,7 @@ from lilnetx.graph.ir import Conv2d, DenseWeight, Graph, LatentWeight
 from lilnetx.graph.shapes import infer_shapes
 from lilnetx.train import loop
 from lilnetx.train.config import TrainConfig
+from lilnetx.train.networks import build_network
 
 NNCODEC = Path(__file__).with_name("nncodec_network.py")
 BATCH = 500
@@ -43,7 +44,8 @@ def ours(config: TrainConfig, data: ImageDataset, folder: Path) -> Row:
     trained = loop.train(config, data, folder, progress=False)
     path = folder / "model.lnx"
     lilnetx.pack(trained.model, path, input_shape=data.facts.image_shape)
-    setting = f"rate {config.rate:g}, slices {config.slices:g}"
+    computation = f"{config.target_macs / 1e6:g} M MACs" if config.target_macs else "no slices"
+    setting = f"rate {config.rate:g}, {computation}"
     return {
         **judge(read_lnx(path), config, data),
         "bytes": path.stat().st_size,
@@ -152,6 +154,13 @@ def accuracy(session: Any, data: ImageDataset, images: np.ndarray, labels: np.nd
         batch = normalise(images[first : first + BATCH], data.mean, data.std)
         right += int((session.run(batch).argmax(1) == labels[first : first + BATCH]).sum())
     return right / len(images)
+
+
+def dense_macs(config: TrainConfig, data: ImageDataset) -> int:
+    """Multiply-accumulates of the dense network, one image."""
+    facts = data.facts
+    model = build_network(config.network, facts.image_shape[0], len(facts.classes), config.width)
+    return count(import_model(model, data.facts.image_shape)[0])[3]
 
 
 def count(graph: Graph) -> tuple[int, int, int, int]:

@@ -30,18 +30,19 @@ FIELDS = (
     *("network", "row", "seed", "setting", "bytes", "test_top1", "validation_top1"),
     *("zero_3x3", "macs_left", "epochs", "seconds"),
 )
-# Rate and slice weight of ours; epochs of fine-tuning from the dense network of the same seed.
-RATES = {"ours-1": (0.3, 5.0), "ours-2": (0.6, 10.0), "ours-3": (1.2, 20.0), "ours-4": (2.5, 30.0)}
-TUNED = {"epochs": 10, "learning_rate": 0.002, "distill": 0.7, "fix_zeros": 0.9}
+# Rate of ours, and the share of the multiply-accumulates that the slices' weight is steered to, by
+# fine-tuning from the dense network of the same seed.
+OURS = {"ours-1": (0.1, 0.4), "ours-2": (0.2, 0.248), "ours-3": (0.4, 0.16), "ours-4": (0.8, 0.1)}
+TUNED = {"epochs": 10, "learning_rate": 0.002, "distill": 0.7, "slices": 4.0}
+# Of ours-2: each at its rate, and but for the first at its computation.
 ABLATIONS: dict[str, dict[str, Any]] = {
-    "rate-only": {"slices": 0.0},
+    "rate-only": {"slices": 0.0, "target_macs": 0},
     "no-cost": {"cost_weighted": False},
     "norm-1": {"slice_norm": 1.0},
     "norm-inf": {"slice_norm": float("inf")},
     "concave": {"concave": True},
     "sampled": {"sampled_noise": True},
     "no-teacher": {"distill": 0.0},
-    "no-fixing": {"fix_zeros": 1.0},
     "scratch": {"start": "", "distill": 0.0, "epochs": 30, "learning_rate": 0.0015},
 }
 PRUNED = {"pruned-70": 0.7, "pruned-80": 0.8, "pruned-90": 0.9}
@@ -58,8 +59,10 @@ def make_cell(row: str, seed: int, args: argparse.Namespace, data: Any) -> list[
         base, dense=True, epochs=args.dense_epochs, learning_rate=0.003, weight_decay=0.02
     )
     home = args.runs / f"{args.network}-s{seed}"
-    rate, slices = RATES.get(row, RATES["ours-3"])
-    tuned = replace(base, start=str(home / "dense"), rate=rate, slices=slices, **TUNED)
+    rate, share = OURS.get(row.removesuffix("-g4"), OURS["ours-2"])
+    # The target is a round number.
+    target = round(share * cells.dense_macs(baseline, data), -5)
+    tuned = replace(base, start=str(home / "dense"), rate=rate, target_macs=target, **TUNED)
     if args.epochs:
         tuned = replace(tuned, epochs=args.epochs)
     if row == "dense":
@@ -67,14 +70,14 @@ def make_cell(row: str, seed: int, args: argparse.Namespace, data: Any) -> list[
     if row == "nncodec":
         return cells.nncodec(baseline, data, home / "dense", args.nncodec_python)
     if row in PRUNED:
-        return [cells.pruned(tuned, data, home / row, sparsity=PRUNED[row])]
+        return [cells.pruned(replace(tuned, target_macs=0), data, home / row, sparsity=PRUNED[row])]
     if row.endswith("-g4"):
         tuned = replace(tuned, slice_1x1=4)
     return [cells.ours(replace(tuned, **ABLATIONS.get(row, {})), data, home / row)]
 
 
 def all_rows() -> list[str]:
-    ours = [*RATES, *(f"{name}-g4" for name in RATES)]
+    ours = [*OURS, *(f"{name}-g4" for name in OURS)]
     return ["dense", "nncodec", *PRUNED, *ours, *ABLATIONS]
 
 

@@ -6,10 +6,6 @@
 
 #include "cpu/network_state.h"
 
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
-
 namespace lnx {
 
 namespace {
@@ -169,12 +165,14 @@ void Network::add_conv(const ConvSpec& s, const PackedWeight& weight, const floa
       break;
   }
   state.check(tile_fits, "no kernel has this tile");
+  if (state.laid_out_bytes >= State::kTrimmedBytes) state.return_freed_memory();
   PackedSlices slices;
   weight.unpack(0, shape.filters, scale, slices);
   if (pointwise && s.kernel == ConvKernel::kFlat) weight.unpack_codes(scale, slices);
   state.steps.push_back(s.kernel == ConvKernel::kWinograd7x7s2
                             ? make_conv7x7s2_step(state.kernels, threads(), s, slices)
                             : make_conv_step(state.kernels, threads(), s, shape, slices));
+  state.laid_out_bytes += state.steps.back()->weight_bytes();
 }
 
 void Network::add_pool(const PoolSpec& s) {
@@ -187,7 +185,9 @@ void Network::add_pool(const PoolSpec& s) {
 void Network::add_global_average(const Image& in, const Image& out) {
   state_->check_image(in, 64);
   state_->check_image(out, 0);
-  state_->check(in.channels == out.channels, "pooling keeps the channels");
+  if (out.channels == 1) state_->check_vector(out);
+  state_->check(in.channels == (out.channels == 1 ? out.width : out.channels),
+                "pooling keeps the channels");
   state_->steps.push_back(make_global_average_step(state_->kernels, in, out));
 }
 
@@ -223,10 +223,7 @@ void Network::add_output(const Image& from) {
 
 void Network::prepare() {
   std::lock_guard<std::mutex> lock(state_->mutex);
-#if defined(__GLIBC__)
-  // Packing leaves holes in the heap that the arena does not fit into.
-  malloc_trim(0);
-#endif
+  state_->return_freed_memory();
   state_->grow_memory(1);
 }
 

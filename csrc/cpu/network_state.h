@@ -8,6 +8,10 @@
 #include <string>
 #include <vector>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include "cpu/aligned_buffer.h"
 #include "cpu/step.h"
 #include "lnx/runtime.h"
@@ -18,6 +22,7 @@ inline int64_t floats_of(const Image& i) { return int64_t{i.channels} * i.height
 
 struct Network::State {
   static constexpr int64_t kMostElements = int64_t{1} << 31;
+  static constexpr int64_t kTrimmedBytes = int64_t{4} << 20;
 
   State(Isa isa, int threads, int64_t arena_floats)
       : kernels(lnx::kernels(isa)),
@@ -28,6 +33,15 @@ struct Network::State {
   struct Memory {
     AlignedBuffer<float> arena, scratch;
   };
+
+  // What decoding and laying out have let go of leaves holes in the heap that what comes next does
+  // not fit into, and that would count as memory in use.
+  void return_freed_memory() {
+#if defined(__GLIBC__)
+    malloc_trim(0);
+#endif
+    laid_out_bytes = 0;
+  }
 
   void grow_memory(int count) {
     while (static_cast<int>(memory.size()) < count)
@@ -83,6 +97,7 @@ struct Network::State {
 
   const KernelTable& kernels;
   const int64_t arena_floats;
+  int64_t laid_out_bytes = 0;  // of weights, since freed memory was returned
   int64_t scratch_floats = 0;  // for the planes of the largest staged convolution
   std::vector<int64_t> input_floats, output_floats;
   std::vector<std::unique_ptr<Step>> steps;

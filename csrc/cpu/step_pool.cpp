@@ -82,20 +82,25 @@ class PoolStep : public Step {
 class GlobalAverageStep : public Step {
  public:
   GlobalAverageStep(const KernelTable& kernels, const Image& in, const Image& out)
-      : kernels_(kernels), in_(in), out_(out) {}
+      : kernels_(kernels),
+        in_(in),
+        out_(out),
+        // An image of one pixel, or a vector.
+        out_stride_(out.channels == in.channels ? out.channel_stride : 1) {}
 
   void run(const Frame& frame) const override {
     const int64_t count = (int64_t{in_.height} * in_.row_stride + 15) / 16 * 16;
     frame.split(in_.channels, frame.parts(in_.channels, count), [&](int begin, int end, int) {
       kernels_.global_average(frame.arena + in_.offset, in_.channel_stride, count,
-                              in_.height * in_.width, frame.arena + out_.offset,
-                              out_.channel_stride, begin, end);
+                              in_.height * in_.width, frame.arena + out_.offset, out_stride_, begin,
+                              end);
     });
   }
 
  private:
   const KernelTable& kernels_;
   const Image in_, out_;
+  const int64_t out_stride_;
 };
 
 }  // namespace

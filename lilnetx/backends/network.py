@@ -13,7 +13,17 @@ from torch import Tensor
 from lilnetx import _core
 from lilnetx.backends.convolutions import Convolution, Maker
 from lilnetx.backends.plan import DeviceStep
-from lilnetx.graph.ir import Conv2d, DenseWeight, Graph, Node, Shape, Weighted
+from lilnetx.graph.ir import (
+    Conv2d,
+    DenseWeight,
+    Flatten,
+    GlobalAvgPool,
+    Graph,
+    Node,
+    Op,
+    Shape,
+    Weighted,
+)
 from lilnetx.graph.shapes import infer_shapes
 from lilnetx.graph.to_torch import to_torch
 from lilnetx.graph.weights import unslice
@@ -105,7 +115,8 @@ class DeviceNetwork:
             dense = DenseWeight(_dense(unpack_slices(weights[node.name], node.scale), op))
             nodes = [replace(node, weight=dense, scale=None)]
         if step.absorbed:
-            last = _ACTIVATION_OPS[step.activation]()
+            pooled = isinstance(op, GlobalAvgPool)
+            last: Op = Flatten() if pooled else _ACTIVATION_OPS[step.activation]()
             nodes.append(Node(step.output, last, (node.name,)))
         return _Step(step, None, self._module(nodes), dead, density)
 

@@ -50,6 +50,7 @@ def alternate(
     min_rounds: int = 20,
     rest_ms: float = 0.0,
     seed: int = 0,
+    on_progress: Callable[[float], None] = lambda done: None,
 ) -> dict[str, Timing]:
     """Time contenders in turns, so that whatever disturbs the machine disturbs all of them.
 
@@ -63,6 +64,7 @@ def alternate(
         min_rounds: Rounds made even if that takes longer.
         rest_ms: Pause before each contender, in which the threads of the one before fall asleep.
         seed: Of the orders.
+        on_progress: Told after each round how much is done, 0 to 1.
 
     Returns:
         Timings by name.
@@ -76,7 +78,8 @@ def alternate(
     }
     samples: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     order = list(contenders)
-    end = time.perf_counter() + seconds
+    began = time.perf_counter()
+    end = began + seconds
     rounds = 0
     while rounds < min_rounds or time.perf_counter() < end:
         rng.shuffle(order)
@@ -86,6 +89,8 @@ def alternate(
             warm = fastest[name] < _WARM_CALL_BELOW_MS
             samples[name].append(_measure(contenders[name], calls[name], warm))
         rounds += 1
+        passed = (time.perf_counter() - began) / seconds if seconds > 0 else 1.0
+        on_progress(min(rounds / max(min_rounds, 1), passed, 1.0))
     return {name: _summarise(samples[name], calls[name]) for name in contenders}
 
 

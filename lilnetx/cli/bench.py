@@ -12,6 +12,7 @@ from lilnetx import __version__
 from lilnetx.cli.common import (
     EXIT_OK,
     CommandParser,
+    engine_names,
     nonnegative_int,
     positive_float,
     positive_int,
@@ -108,7 +109,7 @@ def _declare_options(parser: CommandParser) -> None:
     )
     parser.add_argument(
         "--against",
-        type=_names,
+        type=engine_names,
         metavar="A,B",
         help="contenders: torch, onnxruntime, openvino, torch-compile, or none (default: those of "
         "the first three that are installed; on a GPU none)",
@@ -160,11 +161,6 @@ def _show_stage(stage: str) -> None:
     """What is going on, on one line of a terminal that the next stage writes over."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{stage}", end="", file=sys.stderr, flush=True)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    return () if names == ("none",) else names
 
 
 def _cores(text: str) -> tuple[int, ...]:

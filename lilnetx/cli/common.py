@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,6 +20,8 @@ EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 Options = Callable[[argparse.ArgumentParser], None]
+
+_BAR_WIDTH = 30  # characters
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -40,10 +43,14 @@ class CommandParser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """As in argparse, after declaring late options."""
+        self.declare_late_options()
+        return super().parse_known_args(args, namespace)
+
+    def declare_late_options(self) -> None:
+        """Declare them now, where something else than parsing needs them."""
         if self._late_options is not None:
             declare, self._late_options = self._late_options, None
             declare(self)
-        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Print one line and exit with code 2."""
@@ -106,17 +113,57 @@ def progress_bar(total: int, title: str, unit: str) -> Any:
     return tqdm(total=total, desc=title, unit=unit, disable=None, leave=False)
 
 
+@contextlib.contextmanager
+def stage_bar(title: str) -> Iterator[Callable[[str, float], None]]:
+    """A bar on a terminal that shows what is being done and how much of everything is done.
+
+    It needs no package, for commands that need numpy alone.
+
+    Args:
+        title: Stands before the bar.
+
+    Yields:
+        Takes the name of the stage and how much of everything is done, 0 to 1.
+    """
+    if not sys.stderr.isatty():
+        yield lambda stage, done: None
+        return
+
+    def show(stage: str, done: float) -> None:
+        full = round(_BAR_WIDTH * done)
+        bar = "#" * full + "." * (_BAR_WIDTH - full)
+        print(f"\r\x1b[K{title} [{bar}] {done:4.0%}  {stage}", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def engine_names(text: str) -> tuple[str, ...]:
+    """An argparse type: names of dense engines with commas between them; ``none`` is no name."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    return () if names == ("none",) else names
+
+
 def positive_int(text: str) -> int:
     """An argparse type: an integer of at least 1."""
-    value = int(text)
+    value = _whole(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
     return value
 
 
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}") from None
+
+
 def nonnegative_int(text: str) -> int:
     """An argparse type: an integer of at least 0."""
-    value = int(text)
+    value = _whole(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"must be at least 0, not {value}")
     return value
@@ -124,7 +171,10 @@ def nonnegative_int(text: str) -> int:
 
 def positive_float(text: str) -> float:
     """An argparse type: a finite number above 0."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}") from None
     if not (math.isfinite(value) and value > 0):
         raise argparse.ArgumentTypeError(f"must be a finite number above 0, not {text}")
     return value

@@ -74,13 +74,14 @@ def run(args: argparse.Namespace) -> int:
         with atomic_write(args.svg) as file:
             file.write(bytes_svg(args.file.name, summary, layers).encode())
     if args.json:
-        print(json.dumps(_as_json(summary, layers if args.bytes else ()), indent=2))
+        print(json.dumps(summary_json(summary, layers if args.bytes else ()), indent=2))
     else:
         print(_as_text(args.file, summary, layers if args.bytes else ()))
     return EXIT_OK
 
 
-def _as_json(summary: FileSummary, layers: Sequence[LayerBytes]) -> dict[str, object]:
+def summary_json(summary: FileSummary, layers: Sequence[LayerBytes]) -> dict[str, object]:
+    """What ``--json`` prints; with ``layers``, their bytes too."""
     row = {name: getattr(summary, name) for name in _JSON_FIELDS}
     row["bytes_by_section"] = dict(summary.bytes_by_section)
     if layers:

@@ -14,6 +14,7 @@ from lilnetx.cli import (
     evaluate,
     inspect,
     pack,
+    report,
     sweep,
     synth,
     train,
@@ -22,7 +23,20 @@ from lilnetx.cli import (
 )
 from lilnetx.cli.common import CommandParser, run_guarded
 
-_COMMANDS = (train, sweep, check, pack, evaluate, bench, inspect, diff, verify, unpack, synth)
+_COMMANDS = (
+    train,
+    sweep,
+    check,
+    pack,
+    evaluate,
+    bench,
+    inspect,
+    report,
+    diff,
+    verify,
+    unpack,
+    synth,
+)
 
 _EPILOG = """\
 from data to a running network:

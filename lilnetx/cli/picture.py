@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from lilnetx.format import FileSummary, LayerBytes
 
 # Colours that people with colour-blindness tell apart (Okabe and Ito's).
-_COLOURS = {
+SECTION_COLOURS = {
     "header": "#999999",
     "GRPH": "#cc79a7",
     "DECO": "#d55e00",
@@ -20,7 +20,7 @@ _COLOURS = {
     "RAWF": "#56b4e9",
     "META": "#009e73",
 }
-_CONTENTS = {
+SECTION_CONTENTS = {
     "header": "table, padding",
     "GRPH": "graph",
     "DECO": "decoders",
@@ -91,13 +91,13 @@ class _Picture:
     def bar(
         self, x: float, y: float, width: float, height: float, section: str, size: int, layer: str
     ) -> None:
-        where = f"{layer} {_CONTENTS.get(section, section)}".strip()
+        where = f"{layer} {SECTION_CONTENTS.get(section, section)}".strip()
         data = f'data-section={_xml_value(section)} data-bytes="{size}"'
         if layer:
             data += f" data-layer={_xml_value(layer)}"
         self.parts.append(
             f'<rect x="{x:.2f}" y="{y:.1f}" width="{width:.2f}" height="{height}" '
-            f'fill="{_COLOURS.get(section, _OTHER_COLOUR)}" {data}>'
+            f'fill="{SECTION_COLOURS.get(section, _OTHER_COLOUR)}" {data}>'
             f"<title>{_xml_text(f'{where}: {size:,} bytes')}</title></rect>"
         )
 
@@ -113,13 +113,13 @@ def _sections(picture: _Picture, summary: FileSummary, y: float) -> float:
     for index, (section, size) in enumerate(summary.bytes_by_section.items()):
         column, row = index % 3, index // 3
         left = _MARGIN + column * (_WIDTH - 2 * _MARGIN) / 3
-        colour = _COLOURS.get(section, _OTHER_COLOUR)
+        colour = SECTION_COLOURS.get(section, _OTHER_COLOUR)
         top = y + row * _ROW
         picture.parts.append(
             f'<rect x="{left:.1f}" y="{top - 10:.1f}" width="11" height="11" fill="{colour}"/>'
         )
         share = 100 * size / summary.file_bytes
-        content = _CONTENTS.get(section, "")
+        content = SECTION_CONTENTS.get(section, "")
         picture.text(left + 17, top, f"{section} ({content}): {size:,} bytes, {share:.1f} %")
     return y + (len(summary.bytes_by_section) - 1) // 3 * _ROW
 

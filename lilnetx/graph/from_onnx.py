@@ -155,7 +155,8 @@ def _input_shapes(proto: Any, given: Mapping[str, Sequence[int]]) -> dict[str, S
             fixed = dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else 0
             if fixed == 0 and i == 0 and len(kind.shape.dim) == 4 and value.name not in given:
                 raise InputError(
-                    f"input {value.name!r} leaves the number of channels open; give its shape"
+                    f"input {value.name!r} leaves the number of channels open; give its shape "
+                    "(--input-shape)"
                 )
             sizes.append(fixed or _OpenSize(_SIDES[0]))
         wanted = given.get(value.name)

@@ -1,4 +1,4 @@
-"""Which nodes run as one step: activations and residual additions join the operation before."""
+"""Which nodes run as one step: what follows an operation elementwise joins it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from lilnetx.graph.ir import (
     Add,
     ChannelAffine,
     Conv2d,
+    Flatten,
     Gelu,
     GeluTanh,
+    GlobalAvgPool,
     Graph,
     HardSigmoid,
     HardSwish,
@@ -66,7 +68,8 @@ def fuse(graph: Graph) -> list[FusedNode]:
 
     A convolution takes the addition that alone reads it, when the other operand has the same shape
     and is computed in an earlier step, and then the activation that alone reads the sum; linear
-    layers on vectors, additions of one shape and scales with shifts take an activation.
+    layers on vectors, additions of one shape and scales with shifts take an activation. A global
+    average writes the vector that alone is made of it.
     """
     shapes = infer_shapes(graph)
     nodes = live_nodes(graph)
@@ -112,7 +115,10 @@ def _extend(
             residual, output = other, add.name
             absorbed.append(add.name)
     after = only_reader()
-    if takes_activation(node, shapes) and after and type(after.op) in ACTIVATIONS:
+    if isinstance(node.op, GlobalAvgPool) and after and isinstance(after.op, Flatten):
+        output = after.name
+        absorbed.append(after.name)
+    elif takes_activation(node, shapes) and after and type(after.op) in ACTIVATIONS:
         activation, output = ACTIVATIONS[type(after.op)], after.name
         absorbed.append(after.name)
     return FusedNode(node, node.inputs, residual, activation, output, tuple(absorbed))

@@ -60,7 +60,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             "delete it and train again"
         ) from error
     if not isinstance(state, dict) or "lilnetx_checkpoint" not in state:
-        raise CheckpointError(f"{path}: not a checkpoint of lilnetx train")
+        raise CheckpointError(
+            f"{path}: not a checkpoint of lilnetx train; a state dict alone holds no network: load "
+            "it into its model and pack that (lilnetx.pack), or export it to ONNX"
+        )
     if state["lilnetx_checkpoint"] != _VERSION:
         raise CheckpointError(
             f"{path}: checkpoint version {state['lilnetx_checkpoint']}, but this lilnetx reads "

@@ -14,7 +14,19 @@ from lilnetx.cli import bench, verify
 from lilnetx.cli.common import run_guarded
 from lilnetx.cli.main import main
 
-COMMANDS = ("train", "pack", "eval", "bench", "inspect", "diff", "verify", "unpack", "synth")
+COMMANDS = (
+    "train",
+    "check",
+    "pack",
+    "eval",
+    "bench",
+    "inspect",
+    "report",
+    "diff",
+    "verify",
+    "unpack",
+    "synth",
+)
 
 
 def test_version(capsys):

@@ -73,6 +73,7 @@ class Network {
   // `scale` multiplies each filter's weights; null for none.
   void add_conv(const ConvSpec& spec, const PackedWeight& weight, const float* scale);
   void add_pool(const PoolSpec& spec);
+  // `out` has one pixel, or is the vector of the channels.
   void add_global_average(const Image& in, const Image& out);
   // out = activation(a + b), or activation(a) where b is null. All laid out alike. p0 and p1: of
   // activations that have parameters.
