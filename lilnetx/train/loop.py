@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from lilnetx.data import ImageDataset, Images, normalise, validation_split
 from lilnetx.data.folder import FolderImages
-from lilnetx.errors import MissingExtraError, OutputError, UsageError
+from lilnetx.errors import DivergedError, MissingExtraError, OutputError, UsageError
 from lilnetx.train.checkpoint import (
     load_checkpoint,
     require_same_config,
@@ -78,6 +78,7 @@ def train(
         UsageError: The configuration cannot work.
         CheckpointError: The folder's checkpoint is damaged or of another configuration.
         OutputError: The folder cannot be written.
+        DivergedError: The loss is no number any more; the last checkpoint is from before.
     """
     config.check()
     if not 0 < config.validation < len(data.train_images):
@@ -252,7 +253,13 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         (loss + penalty).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        return loss.item(), penalty.item()
+        values = loss.item(), penalty.item()
+        if not math.isfinite(sum(values)):
+            raise DivergedError(
+                f"the loss is {values[0]} and the penalty {values[1]} in step {number}: train with "
+                "a smaller learning_rate"
+            )
+        return values
 
     def _validate(self) -> float:
         data = self.data
