@@ -95,7 +95,7 @@ def _help() -> str:
     """The help of all commands, as a section each."""
     from lilnetx.cli.main import build_parser
 
-    os.environ["COLUMNS"] = "100"
+    os.environ["COLUMNS"] = "84"  # as wide as a page
     parser = build_parser()
     parts = [f"```text\n{parser.format_help()}```\n"]
     (commands,) = (

@@ -1,6 +1,6 @@
 """Pictures of the shipped model's report, for the page about reports. Needs Chromium.
 
-python docs/screenshots.py    writes docs/images/report.png and docs/images/report-phone.png
+python docs/screenshots.py [--no-time]    writes docs/images/report.png and report-phone.png
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         page = folder / "report.html"
-        if lilnetx(["report", str(MODEL), "-o", str(page)]):
+        if lilnetx(["report", str(MODEL), "-o", str(page), *sys.argv[1:]]):
             return 2
         if "not worth quoting" in page.read_text(encoding="utf-8"):
             print("other processes took the core while times were measured: try again")

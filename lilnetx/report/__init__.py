@@ -1,7 +1,7 @@
 """One self-contained page about a ``.lnx`` file: sizes, slices, computation, times, the network."""
 
 from lilnetx.report.facts import ReportFacts, gather
-from lilnetx.report.measure import Measurement, MeasureOptions, measure
+from lilnetx.report.measuring import Measurement, MeasureOptions, measure
 from lilnetx.report.page import report_page
 
 __all__ = ["MeasureOptions", "Measurement", "ReportFacts", "gather", "measure", "report_page"]

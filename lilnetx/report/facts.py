@@ -9,7 +9,7 @@ from pathlib import Path
 from lilnetx.format import FileSummary, LayerBytes, inspect_lnx, layer_bytes, read_lnx
 from lilnetx.graph.cost import LayerStats, layer_stats
 from lilnetx.graph.ir import Graph
-from lilnetx.report.measure import Measurement
+from lilnetx.report.measuring import Measurement
 
 
 @dataclass(frozen=True)

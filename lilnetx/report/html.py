@@ -23,7 +23,7 @@ def shortened(name: str, most: int = 40) -> str:
 
 def percent(part: float, whole: float = 1.0) -> str:
     """A share in per cent with one decimal; a dash where there is nothing to share."""
-    return f"{100 * part / whole:.1f} %" if whole else "–"
+    return f"{100 * part / whole:.1f}\N{NO-BREAK SPACE}%" if whole else "–"
 
 
 def short_bytes(count: int) -> str:

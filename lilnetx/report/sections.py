@@ -23,7 +23,7 @@ from lilnetx.report.html import (
     table,
     text,
 )
-from lilnetx.report.measure import TWIN
+from lilnetx.report.measuring import TWIN
 from lilnetx.report.slice_map import SliceMap, slice_map
 
 # Room that pictures of slices are scaled up to, in CSS pixels.
@@ -73,11 +73,11 @@ def tiles(facts: ReportFacts) -> str:
 
 
 def _tile(key: str, value: float, title: str, shown: str, note: str) -> str:
-    figure, _, unit = shown.partition(" ")
-    unit = f" <small>{text(unit)}</small>" if unit else ""
+    figure, *unit = shown.split(maxsplit=1)
+    small = "".join(f" <small>{text(part)}</small>" for part in unit)
     return (
         f'<div><dt>{text(title)}</dt><dd data-figure="{key}" data-value="{value}">'
-        f"{text(figure)}{unit}</dd>"
+        f"{text(figure)}{small}</dd>"
         f"<dd>{text(note)}</dd></div>"
     )
 
@@ -227,8 +227,10 @@ def _map_figure(layer: LayerStats, picture: SliceMap) -> str:
         notes.append(f"a dot is {picture.block[0]} × {picture.block[1]} slices")
     data = base64.b64encode(picture.png).decode()
     label = f"Slice map of {name}: {size}; {'; '.join(notes)}"
+    # Magnified dots keep their edges; dots of one pixel may have to shrink, and none may be lost.
+    kind = ' class="magnified"' if scale > 1 else ""
     return (
-        f'<figure><img alt="{text(label)}" width="{width}" height="{height}" '
+        f'<figure><img{kind} alt="{text(label)}" width="{width}" height="{height}" '
         f'src="data:image/png;base64,{data}"><figcaption><b title="{text(name)}">'
         f"{text(shortened(name, 34))}</b><span>{text(size)}</span>"
         + "".join(f"<span>{text(note)}</span>" for note in notes)

@@ -75,11 +75,8 @@ def block_shares(nonzero: NDArray[np.bool_], block: tuple[int, int]) -> NDArray[
     Returns:
         float64, shape ``(ceil(F / rows), ceil(S / columns))``, 0 to 1.
     """
-
-    def summed(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        for axis in (0, 1):
-            starts = np.arange(0, values.shape[axis], block[axis])
-            values = np.add.reduceat(values, starts, axis=axis)
-        return values
-
-    return summed(nonzero.astype(np.float64)) / summed(np.ones(nonzero.shape))
+    starts = [np.arange(0, nonzero.shape[axis], block[axis]) for axis in (0, 1)]
+    of_rows = np.add.reduceat(nonzero, starts[1], axis=1, dtype=np.int64)
+    counts = np.add.reduceat(of_rows, starts[0], axis=0)
+    sizes = [np.diff(starts[axis], append=nonzero.shape[axis]) for axis in (0, 1)]
+    return counts / np.outer(*sizes)

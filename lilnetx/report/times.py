@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lilnetx.bench.report import MIN_CPU_SHARE
 from lilnetx.report.html import Bar, Cell, bars, duration, name_cell, table, text
-from lilnetx.report.measure import TWIN, Measurement
+from lilnetx.report.measuring import TWIN, Measurement
 
 _BAR_KINDS = {"lilnetx": "left", TWIN: "twin"}
 
@@ -65,7 +65,7 @@ def _networks(measurement: Measurement) -> str:
         ]
         for row in measurement.networks
     ]
-    header = ("Whole network", "", "median", "of ours")
+    header = ("Whole network", "", "median", "relative")
     return table("Times of the whole network", header, rows, kind="chart", key="networks")
 
 
@@ -90,7 +90,7 @@ def _steps(measurement: Measurement) -> str:
                 Cell("–" if times is None else f"{times:.2f} ×", -1.0 if times is None else times),
             ]
         )
-    header = ("Layer", "", "ours", "dense", "faster")
-    return f'<p><i class="key left"></i>ours <i class="key twin"></i>{TWIN}</p>' + table(
+    header = ("Layer", "", "this file", "dense", "faster")
+    return f'<p><i class="key left"></i>this file <i class="key twin"></i>{TWIN}</p>' + table(
         "Times by layer", header, rows, kind="chart", key="times-by-layer"
     )

@@ -102,3 +102,11 @@ def test_processor_time_shows_who_else_was_there(clock):
         clock.cpu += 0.015
 
     assert alternate({"a": half}, seconds=0.0)["a"].cpu_share == pytest.approx(0.5)
+
+
+def test_progress_goes_from_nothing_to_all(clock):
+    seen = []
+    alternate({"a": clock.contender("a", 40.0)}, seconds=4.0, on_progress=seen.append)
+    assert len(seen) == 100
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0

@@ -129,7 +129,9 @@ def test_it_can_be_read_without_seeing_it(timed):
 
 
 def test_slice_maps_show_every_slice(timed, synthetic_lnx):
-    maps = re.findall(r'<img alt="Slice map of ([^:]*):[^"]*" [^>]*base64,([^"]*)"', timed)
+    maps = re.findall(
+        r'<img(?: class="magnified")? alt="Slice map of ([^:]*):[^"]*" [^>]*base64,([^"]*)"', timed
+    )
     graph = read_lnx(synthetic_lnx)
     layers = layer_stats(graph)
     assert [name for name, _ in maps] == [layer.name for layer in layers]

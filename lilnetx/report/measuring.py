@@ -15,7 +15,7 @@ from lilnetx.bench.contenders import Contender, check_names, default_contenders,
 from lilnetx.bench.machine import describe_machine, installed_versions
 from lilnetx.bench.run import MAX_REL_ERROR_OTHERS, ContenderRow, relative_error
 from lilnetx.bench.timing import alternate, time_once
-from lilnetx.errors import OutOfMemoryError, WrongResultError
+from lilnetx.errors import OutOfMemoryError, UsageError, WrongResultError
 from lilnetx.graph.ir import DenseWeight, Graph, Node, Weighted
 from lilnetx.graph.weights import dense_weight
 from lilnetx.runtime import Session
@@ -126,7 +126,7 @@ def measure(
 
     Raises:
         LnxFormatError: The file is damaged.
-        UsageError: Unknown engine.
+        UsageError: Unknown engine, or one that was asked for and cannot run several inputs.
         MissingExtraError: An engine that was asked for is not installed.
         OutOfMemoryError: The dense twin does not fit into memory.
         WrongResultError: An engine's output differs from ours.
@@ -138,8 +138,13 @@ def measure(
     on_progress("loading", 0.0)
     ours = Session(path, threads=options.threads)
     graph = ours.graph
-    if len(graph.inputs) > 1:
-        names = ()  # other engines are given one input
+    if len(graph.inputs) > 1 and names:
+        if options.against is not None:
+            raise UsageError(
+                f"{path}: takes {len(graph.inputs)} inputs, and other engines are timed with one: "
+                "give --against none"
+            )
+        names = ()
     try:
         twin = Session(dense_twin(graph, options.seed), threads=options.threads)
     except MemoryError as error:
