@@ -108,6 +108,10 @@ class CheckpointError(LilnetxError):
     """A training checkpoint is damaged or belongs to another network or configuration."""
 
 
+class DivergedError(LilnetxError):
+    """A training run's loss is no number any more."""
+
+
 class SweepError(LilnetxError):
     """The storage of a sweep cannot be used, or holds another sweep."""
 

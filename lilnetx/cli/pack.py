@@ -165,6 +165,7 @@ def _pack_checkpoint(args: argparse.Namespace) -> str:
     from lilnetx.packing import pack
     from lilnetx.train.checkpoint import load_checkpoint, restore
     from lilnetx.train.loop import CHECKPOINT
+    from lilnetx.train.origin import file_meta
     from lilnetx.train.start import build_model
 
     path = args.model / CHECKPOINT if args.model.is_dir() else args.model
@@ -181,7 +182,7 @@ def _pack_checkpoint(args: argparse.Namespace) -> str:
         args.output,
         input_shape=facts.image_shape,
         side_bits=args.side_bits,
-        meta=_meta(state),
+        meta=file_meta(config, facts, state["epoch"]),
     )
     if state["epoch"] < config.epochs:
         return f"the checkpoint is of epoch {state['epoch']} of {config.epochs}"
@@ -213,24 +214,3 @@ def _trim(model: nn.Module, state: dict[str, Any], args: argparse.Namespace) -> 
         f"class is the same for {100 * report.agreement:.1f} % of {report.images:,} images, "
         f"divergence {report.divergence:.4f} nats"
     )
-
-
-def _meta(state: dict[str, Any]) -> dict[str, Any]:
-    """What the file says about its origin, and what :mod:`lilnetx.cli.evaluate` reads.
-
-    Settings that have the defaults of the version that packed the file, which it names, are left
-    out: in a file of some kilobytes they would be a visible share.
-    """
-    from lilnetx.train.config import TrainConfig
-
-    facts, defaults = state["data"], TrainConfig().as_json()
-    settings = state["config"].as_json()
-    told = {name: value for name, value in settings.items() if value != defaults[name]}
-    told |= {"network": state["config"].network, "epochs": state["epoch"]}
-    told.pop("data", None)  # "dataset" says it
-    return {
-        "dataset": facts.name,
-        "classes": list(facts.classes),
-        "input": {"mean": list(facts.mean), "std": list(facts.std)},
-        "training": told,
-    }

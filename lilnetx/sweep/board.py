@@ -23,7 +23,7 @@ from typing import Any
 from lilnetx.sweep.space import Space, Value
 from lilnetx.sweep.storage import import_optuna
 
-_SLOT, _BEAT, _OWNER, _WITHDRAWN = "slot", "beat", "owner", "withdrawn"
+_SLOT, _BEAT, _OWNER, _WITHDRAWN, _FINAL = "slot", "beat", "owner", "withdrawn", "final"
 # Beats in a grace period.
 _BEATS = 6
 # A slot whose trials die so often is given up: something about its values kills processes.
@@ -108,8 +108,15 @@ class Board:
                 raise
             return False
 
-    def fail(self, claim: Claim) -> None:
-        """Give a trial up because of an error: its slot is tried again, but not without end."""
+    def fail(self, claim: Claim, *, final: bool = False) -> None:
+        """Give a trial up because of an error.
+
+        Its slot is tried again, but not without end; not at all where the error is ``final``, as it
+        comes from the values.
+        """
+        if final:
+            with contextlib.suppress(ValueError, RuntimeError):
+                claim.trial.set_user_attr(_FINAL, True)
         self._tell_failed(claim.trial.number)
 
     def withdraw(self, trial: Any) -> None:
@@ -158,7 +165,8 @@ class Board:
     def _is_given_up(self, trials: list[Any]) -> bool:
         dead = sum(t.state == self._states.FAIL for t in trials)
         alive = any(t.state in (self._states.RUNNING, self._states.COMPLETE) for t in trials)
-        return dead >= _MOST_DEATHS and not alive
+        final = any(t.user_attrs.get(_FINAL) for t in trials)
+        return (dead >= _MOST_DEATHS or final) and not alive
 
     def _enqueue(self) -> bool:
         """Enqueue a trial for the first slot that has none; whether any trial waits now."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lilnetx.data import ImageDataset
-from lilnetx.errors import OutputError, UsageError
+from lilnetx.errors import DivergedError, OutputError, UsageError
 from lilnetx.sweep.board import Board, Claim
 from lilnetx.sweep.front import Outcome
 from lilnetx.sweep.report import write_reports
@@ -118,7 +118,7 @@ def run_sweep(
         if counts.elsewhere:
             line += f", {counts.elsewhere} running in other processes"
         if counts.given_up:
-            line += f", {counts.given_up} given up after several failures"
+            line += f", {counts.given_up} failed"
         if line != told:
             say(line)
             told = line
@@ -169,6 +169,11 @@ def _take(
     except KeyboardInterrupt:
         board.withdraw(claim.trial)
         raise
+    except DivergedError as error:
+        # That is something to learn about its values; other trials may well work.
+        board.fail(claim, final=True)
+        say(f"trial {claim.slot} failed: {error}")
+        return
     except Exception:
         board.fail(claim)
         raise
@@ -188,11 +193,13 @@ def _train(
     """Train and pack; a trial's values, in the order of the study's directions, and its facts."""
     from lilnetx.packing import pack
     from lilnetx.train.loop import train
+    from lilnetx.train.origin import file_meta
 
     began = time.monotonic()
     trained = train(config, data, folder, progress=progress)
     path = folder / "model.lnx"
-    pack(trained.model, path, input_shape=data.facts.image_shape)
+    meta = file_meta(config, data.facts, config.epochs)
+    pack(trained.model, path, input_shape=data.facts.image_shape, meta=meta)
     result = trained.result
     facts = {name: result[name] for name in ("macs", "sparsity_kxk", "sparsity_1x1", "test_top1")}
     facts |= {"seconds": round(time.monotonic() - began, 1), "folder": str(folder)}

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from lilnetx.data import ImageDataset, Images, normalise, validation_split
 from lilnetx.data.folder import FolderImages
-from lilnetx.errors import MissingExtraError, OutputError, UsageError
+from lilnetx.errors import DivergedError, MissingExtraError, OutputError, UsageError
 from lilnetx.train.checkpoint import (
     load_checkpoint,
     require_same_config,
@@ -32,6 +32,7 @@ from lilnetx.train.feed import Batch, Batches, epoch_seed
 from lilnetx.train.folder_feed import FolderBatches
 from lilnetx.train.handle import CompressionHandle
 from lilnetx.train.monitor import Monitor
+from lilnetx.train.origin import file_meta
 from lilnetx.train.precision import channels_last, keep_strided_depthwise_float32
 from lilnetx.train.start import build_model, build_teacher, dense_start
 from lilnetx.train.steer import Steering, packed_bytes
@@ -77,6 +78,7 @@ def train(
         UsageError: The configuration cannot work.
         CheckpointError: The folder's checkpoint is damaged or of another configuration.
         OutputError: The folder cannot be written.
+        DivergedError: The loss is no number any more; the last checkpoint is from before.
     """
     config.check()
     if not 0 < config.validation < len(data.train_images):
@@ -137,7 +139,8 @@ class _Run:
         self._validation_top1 = math.nan
         self.steering: Steering | None = None
         if self.handle is not None and (config.target_bytes or config.target_macs):
-            size = partial(packed_bytes, self.model, self.handle, data.facts.image_shape)
+            meta = file_meta(config, data.facts, config.epochs)
+            size = partial(packed_bytes, self.model, self.handle, data.facts.image_shape, meta)
             self.steering = Steering(self.handle, config.target_bytes, config.target_macs, size)
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
@@ -250,7 +253,13 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         (loss + penalty).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        return loss.item(), penalty.item()
+        values = loss.item(), penalty.item()
+        if not math.isfinite(sum(values)):
+            raise DivergedError(
+                f"the loss is {values[0]} and the penalty {values[1]} in step {number}: train with "
+                "a smaller learning_rate"
+            )
+        return values
 
     def _validate(self) -> float:
         data = self.data

@@ -5,9 +5,9 @@ the term that moves it (the rate for bytes, the slice norms for multiply-accumul
 accordingly. What is wanted falls geometrically from the start's size to the target over the first
 part of the run and then stays.
 
-Computation settles at the end of that part: the slices that matter least are set to zero until its
-target is met, those that are zero stay so, and the rest of the run recovers the accuracy. Bytes
-follow their target to the end, and what is left above it is trimmed in the same way.
+Computation settles at the end of that part: the slices that matter least are set to zero until it
+is next to its target, those that are zero stay so, and the rest of the run recovers the accuracy.
+Bytes follow their target to the end. What little is then above either is trimmed in the same way.
 """
 
 from __future__ import annotations
@@ -19,20 +19,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from lilnetx.errors import UnsupportedOperatorError
+from lilnetx.format.latents import encode_latents
+from lilnetx.format.weight_info import WeightInfo
 from lilnetx.train.handle import CompressionHandle
 
 # Corrections in a run.
 _CORRECTIONS = 200
-# How much stronger the answer is to a size below the wanted one.
-_LET_GO = 4.0
+# How much stronger the answer is to a size below the wanted one: what is too small must not become
+# smaller, since it hardly grows again.
+_LET_GO = 50.0
 # The weight stays within this factor of its start.
 _BOUND = 1e4
-# Aim below the target by this share, so that little is left to trim.
-_MARGIN = 0.01
+# When computation settles, as a share of the run, and to how much of its target: the rate goes on
+# to take slices with it, some percent of what is left, and the end takes what is still above.
+_SETTLING = ((0.8, 1.02), (0.9, 1.005))
 
 
 @dataclass
@@ -49,7 +54,7 @@ class _Loop:
     first: float = 0.0
     weight: float = 0.0
     integral: float = 0.0
-    settled: bool = False
+    settled: int = 0
 
 
 class Steering:
@@ -73,21 +78,22 @@ class Steering:
         self._target_bytes, self._target_macs = target_bytes, target_macs
         self._loops = []
         if target_bytes:
-            self._loops.append(_Loop("rate", target_bytes * (1 - _MARGIN), 0.7, 4.0, 30.0))
+            # What is above it at the end is trimmed; nothing brings back what is below.
+            self._loops.append(_Loop("rate", target_bytes, 0.7, 4.0, 30.0))
         if target_macs:
-            self._loops.append(_Loop("slices", target_macs * (1 - _MARGIN), 0.8, 4.0, 25.0))
-        self._beside = 0.0
+            arrival, factor = _SETTLING[0]
+            self._loops.append(_Loop("slices", target_macs * factor, arrival, 4.0, 25.0))
+        self._beside = 0
 
     def calibrate(self) -> None:
-        """Learn how many bytes the file has beside the latents' self-information."""
+        """Learn how many bytes the file has beside its coded latents."""
         if self._target_bytes:
-            self._beside = self._file_bytes() - self._handle.report().bytes
+            self._beside = self._file_bytes() - coded_bytes(self._handle)
 
     def _reached(self, loop: _Loop) -> float:
-        report = self._handle.report()
         if loop.field == "slices":
-            return max(1.0, float(report.macs_left))
-        return max(1.0, report.bytes + self._beside)
+            return max(1.0, float(self._handle.report().macs_left))
+        return max(1.0, coded_bytes(self._handle) + self._beside)
 
     def update(self, step: int, total: int) -> None:
         """Correct the weights, a fixed number of times in a run."""
@@ -95,10 +101,8 @@ class Steering:
         if step % period:
             return
         for loop in self._loops:
-            if loop.settled:
-                continue
             if loop.field == "slices" and step / total >= loop.arrival:
-                self._settle(loop)
+                self._settle(loop, step / total)
                 continue
             reached = self._reached(loop)
             if not loop.first:
@@ -110,16 +114,20 @@ class Steering:
             bound = math.log(_BOUND)
             loop.integral += loop.integral_gain * deviation * period / total
             loop.integral = min(max(loop.integral, -bound), bound)
-            # What has become too small hardly grows again: let go at once.
             at_once = loop.at_once * (_LET_GO if deviation < 0 else 1.0)
             answer = min(max(loop.integral + at_once * deviation, -bound), bound)
             self._set(loop, loop.weight * math.exp(answer))
 
-    def _settle(self, loop: _Loop) -> None:
-        trim_slices(self._handle, lambda: self._handle.report().macs_left <= loop.target)
-        self._handle.fix_zero_slices()
-        self._set(loop, 0.0)
-        loop.settled = True
+    def _settle(self, loop: _Loop, done: float) -> None:
+        if loop.settled < len(_SETTLING) and done >= _SETTLING[loop.settled][0]:
+            self._cut_macs(_SETTLING[loop.settled][1])
+            self._handle.fix_zero_slices()
+            self._set(loop, 0.0)
+            loop.settled += 1
+
+    def _cut_macs(self, factor: float) -> int:
+        most = factor * self._target_macs
+        return trim_slices(self._handle, lambda: self._handle.report().macs_left <= most)
 
     def _set(self, loop: _Loop, weight: float) -> None:
         objective = self._handle.objective
@@ -130,10 +138,11 @@ class Steering:
         )
 
     def trim(self) -> int:
-        """Set the least slices to zero until the file is small enough; returns their number."""
-        if not self._target_bytes:
-            return 0
-        return trim_slices(self._handle, lambda: self._file_bytes() <= self._target_bytes)
+        """Set the least slices to zero until the targets are met; returns their number."""
+        count = self._cut_macs(1.0) if self._target_macs else 0
+        if self._target_bytes:
+            count += trim_slices(self._handle, lambda: self._file_bytes() <= self._target_bytes)
+        return count
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
@@ -145,10 +154,10 @@ class Steering:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Goes on from :meth:`state`."""
-        self._beside = float(state["beside"])
+        self._beside = int(state["beside"])
         for loop, past, now in zip(self._loops, state["loops"], state["weights"], strict=True):
             loop.first, loop.weight, loop.integral = map(float, past[:3])
-            loop.settled = bool(past[3])
+            loop.settled = int(past[3])
             self._set(loop, float(now))
 
 
@@ -187,8 +196,34 @@ def _zero(handle: CompressionHandle, before: list[torch.Tensor], chosen: torch.T
         first += count
 
 
-def packed_bytes(model: nn.Module, handle: CompressionHandle, shape: tuple[int, ...]) -> int:
-    """Bytes of the file that the model packs into; of its latents alone, if it cannot be packed."""
+@torch.no_grad()
+def coded_bytes(handle: CompressionHandle) -> int:
+    """Bytes of the latents as a file codes them now.
+
+    Their self-information is no measure early in a run, when the density is still to be learnt.
+    """
+    decoders: dict[str, int] = {}
+    latents, infos = [], []
+    for layer in handle.layers:
+        integers = layer.integers().cpu().numpy()
+        nonzero = int(np.count_nonzero(integers.any(axis=2)))
+        slices = integers.shape[0] * integers.shape[1]
+        decoder = decoders.setdefault(layer.parametrization.decoder.name, len(decoders))
+        latents.append(np.ascontiguousarray(integers))
+        infos.append(WeightInfo(False, integers.shape, slices, nonzero, decoder))
+    return len(encode_latents(latents, infos))
+
+
+def packed_bytes(
+    model: nn.Module,
+    handle: CompressionHandle,
+    shape: tuple[int, ...],
+    meta: dict[str, Any] | None = None,
+) -> int:
+    """Bytes of the file that the model packs into, its metadata included.
+
+    Those of its latents alone, if it cannot be packed.
+    """
     from lilnetx.packing import pack
 
     training = model.training
@@ -196,9 +231,9 @@ def packed_bytes(model: nn.Module, handle: CompressionHandle, shape: tuple[int, 
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.lnx"
-            pack(model, path, input_shape=shape)
+            pack(model, path, input_shape=shape, meta=meta)
             return path.stat().st_size
     except UnsupportedOperatorError:
-        return math.ceil(handle.report().bytes)
+        return coded_bytes(handle)
     finally:
         model.train(training)

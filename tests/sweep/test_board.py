@@ -82,6 +82,17 @@ def test_withdrawn_trials_are_tried_again_without_end_but_failing_ones_are_given
     assert (counts.done, counts.given_up) == (0, 1)
 
 
+def test_what_fails_by_its_values_is_not_tried_again(storage):
+    one = board(storage, slots=2)
+    one.fail(one.claim(), final=True)
+    claim = one.claim()
+    assert claim.slot == 1
+    assert finish(one, claim)
+    assert one.claim() is None
+    counts = one.counts()
+    assert (counts.done, counts.given_up) == (1, 1)
+
+
 def test_two_trials_for_one_slot_become_one(storage):
     one, two = board(storage, slots=1), board(storage, slots=1)
     study = open_study(storage, "s", DEFINITION)

@@ -18,6 +18,7 @@ pytest.importorskip("PIL", reason="Pillow is not installed: a sweep draws its fr
 optuna = pytest.importorskip("optuna", reason="optuna is not installed: no sweeps")
 
 from lilnetx.cli.main import main  # noqa: E402
+from lilnetx.errors import DivergedError  # noqa: E402
 
 RUNS = ["--epochs", "1", "--width", "4", "--validation", "60", "--batch-size", "60", "--quiet"]
 
@@ -71,6 +72,26 @@ def test_an_interrupted_trial_is_left_to_be_tried_again(tiny_fashion_mnist, tmp_
         assert main(argv(tmp_path / "s", tiny_fashion_mnist, "--vary", "rate=1,2")) == 130
     study = optuna.load_study(study_name="lilnetx", storage=f"sqlite:///{tmp_path}/s/sweep.db")
     assert [(t.state.name, t.user_attrs.get("withdrawn")) for t in study.trials] == [("FAIL", True)]
+
+
+def test_a_trial_that_diverges_is_left_out_and_the_others_go_on(
+    tiny_fashion_mnist, tmp_path, monkeypatch, capsys
+):
+    from lilnetx.train import loop
+
+    real = loop.train
+
+    def train(config, *args, **kwargs):
+        if config.rate == 1:
+            raise DivergedError("the loss is nan")
+        return real(config, *args, **kwargs)
+
+    monkeypatch.setattr(loop, "train", train)
+    assert main(argv(tmp_path / "s", tiny_fashion_mnist, "--vary", "rate=1,2")) == 0
+    out = capsys.readouterr().out
+    assert "trial 0 failed: the loss is nan" in out
+    assert "1 of 2 trials done, 1 failed" in out
+    assert [row["trial"] for row in rows(tmp_path / "s" / "front.csv")] == ["1"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: training cannot be tested")
 
 from lilnetx.data import ImageDataset  # noqa: E402
-from lilnetx.errors import CheckpointError, OutputError, UsageError  # noqa: E402
+from lilnetx.errors import CheckpointError, DivergedError, OutputError, UsageError  # noqa: E402
 from lilnetx.train import loop  # noqa: E402
 from lilnetx.train.augment import augment  # noqa: E402
 from lilnetx.train.checkpoint import load_checkpoint, restore  # noqa: E402
@@ -91,6 +91,19 @@ def test_training_learns_separable_classes(tmp_path):
         CONFIG, epochs=12, learning_rate=0.004, rate=0.1, crop_padding=0, flip=False
     )
     assert loop.train(config, DATA, tmp_path, progress=False).result["test_top1"] >= 0.9
+
+
+def test_a_run_that_diverges_says_so_and_keeps_the_checkpoint_from_before(tmp_path, monkeypatch):
+    real, calls = loop.task_loss, []
+
+    def loss_of(*args):
+        calls.append(1)
+        return real(*args) * (float("nan") if len(calls) > 7 else 1.0)
+
+    monkeypatch.setattr(loop, "task_loss", loss_of)
+    with pytest.raises(DivergedError, match=r"loss is nan .* in step 7: .* smaller learning_rate"):
+        loop.train(CONFIG, DATA, tmp_path, progress=False)
+    assert load_checkpoint(tmp_path / loop.CHECKPOINT)["epoch"] == 1
 
 
 def test_dense_baseline_has_no_latents(tmp_path):
