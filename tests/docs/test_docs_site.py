@@ -21,8 +21,9 @@ def site(tmp_path_factory):
     pytest.importorskip("mkdocstrings_handlers.python", reason="the extra 'docs' is not installed")
     pytest.importorskip("torch", reason="the help of 'lilnetx train' needs torch")
     folder = tmp_path_factory.mktemp("site")
+    # -P: the package that is tested, which may be an installed one, not the source folder.
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(folder)],
+        [sys.executable, "-P", "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(folder)],
         cwd=ROOT,
         capture_output=True,
         text=True,
