@@ -7,7 +7,8 @@ part of the run and then stays.
 
 Computation settles at the end of that part: the slices that matter least are set to zero until it
 is next to its target, those that are zero stay so, and the rest of the run recovers the accuracy.
-Bytes follow their target to the end. What little is then above either is trimmed in the same way.
+Bytes settle a little later, and follow their target to the end. What little is then above either is
+trimmed in the same way.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ _BOUND = 1e4
 # When computation settles, as a share of the run, and to how much of its target: the rate goes on
 # to take slices with it, some percent of what is left, and the end takes what is still above.
 _SETTLING = ((0.8, 1.02), (0.9, 1.005))
+# The same for bytes: what is cut after the last step, nothing recovers.
+_SETTLING_BYTES = ((0.85, 1.02), (0.93, 1.005))
 
 
 @dataclass
@@ -104,6 +107,8 @@ class Steering:
             if loop.field == "slices" and step / total >= loop.arrival:
                 self._settle(loop, step / total)
                 continue
+            if loop.field == "rate":
+                self._settle_bytes(loop, step / total)
             reached = self._reached(loop)
             if not loop.first:
                 loop.first = reached
@@ -123,6 +128,13 @@ class Steering:
             self._cut_macs(_SETTLING[loop.settled][1])
             self._handle.fix_zero_slices()
             self._set(loop, 0.0)
+            loop.settled += 1
+
+    def _settle_bytes(self, loop: _Loop, done: float) -> None:
+        if loop.settled < len(_SETTLING_BYTES) and done >= _SETTLING_BYTES[loop.settled][0]:
+            most = _SETTLING_BYTES[loop.settled][1] * self._target_bytes
+            trim_slices(self._handle, lambda: coded_bytes(self._handle) + self._beside <= most)
+            self._handle.fix_zero_slices()
             loop.settled += 1
 
     def _cut_macs(self, factor: float) -> int:
@@ -163,7 +175,10 @@ class Steering:
 
 @torch.no_grad()
 def trim_slices(handle: CompressionHandle, fits: Callable[[], bool]) -> int:
-    """Zero as few slices as make ``fits`` true, those of the smallest norms first.
+    """Zero as few slices as make ``fits`` true, those of the least mean square first.
+
+    The sum of squares would take the single latents of pointwise layers before all else, which save
+    little and matter much.
 
     Returns:
         How many slices were set to zero.
@@ -173,7 +188,7 @@ def trim_slices(handle: CompressionHandle, fits: Callable[[], bool]) -> int:
     before = [layer.original.clone() for layer in handle.layers]
     scores = []
     for layer in handle.layers:
-        norms = torch.linalg.vector_norm(layer.integers().float(), dim=-1).flatten()
+        norms = layer.integers().float().square().mean(dim=-1).flatten()
         scores.append(torch.where(norms == 0, math.inf, norms))
     joined = torch.cat(scores)
     order = joined.argsort(stable=True)
