@@ -7,6 +7,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: training ca
 
 from test_loop import CONFIG, assert_same_weights, make_data  # noqa: E402
 
+import lilnetx  # noqa: E402
 from lilnetx.errors import UsageError  # noqa: E402
 from lilnetx.format import inspect_lnx  # noqa: E402
 from lilnetx.packing import pack  # noqa: E402
@@ -86,6 +87,22 @@ def test_trimming_takes_the_least_slices_and_no_more_than_needed(bytes_run):
     with torch.no_grad():
         for layer, original in zip(handle.layers, before, strict=True):
             layer.original.copy_(original)
+
+
+def test_trimming_leaves_a_lone_pointwise_latent_where_a_slice_of_many_weighs_no_more():
+    network = torch.nn.Sequential(torch.nn.Conv2d(2, 2, 3), torch.nn.Conv2d(2, 2, 1))
+    handle = lilnetx.compress(network)
+    with torch.no_grad():
+        for layer in handle.layers:
+            layer.original.zero_()
+            layer.original.view(-1, layer.original.shape[-1])[:, 0] = layer.parametrization.unit
+
+    def left() -> list[int]:
+        return [r.slices - r.zero_slices for r in handle.report().layers]
+
+    assert left() == [4, 4]
+    trim_slices(handle, lambda: sum(left()) <= 4)
+    assert left() == [0, 4]
 
 
 @pytest.mark.parametrize("change", [{"rate": 0.0}, {"dense": True}, {"target_bytes": -1}])
