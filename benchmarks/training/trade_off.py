@@ -33,11 +33,14 @@ FIELDS = (
 # Rate of ours, and the share of the multiply-accumulates that the slices' weight is steered to, by
 # fine-tuning from the dense network of the same seed.
 OURS = {"ours-1": (0.1, 0.4), "ours-2": (0.2, 0.248), "ours-3": (0.4, 0.16), "ours-4": (0.8, 0.1)}
-TUNED = {"epochs": 10, "learning_rate": 0.002, "distill": 0.7, "slices": 4.0}
+TUNED = {
+    **{"epochs": 10, "learning_rate": 0.002, "distill": 0.7, "slices": 4.0},
+    "cost_weighted": False,
+}
 # Of ours-2: each at its rate, and but for the first at its computation.
 ABLATIONS: dict[str, dict[str, Any]] = {
     "rate-only": {"slices": 0.0, "target_macs": 0},
-    "no-cost": {"cost_weighted": False},
+    "cost": {"cost_weighted": True},
     "norm-1": {"slice_norm": 1.0},
     "norm-inf": {"slice_norm": float("inf")},
     "concave": {"concave": True},
