@@ -37,6 +37,18 @@ def encode_text(data: bytes | memoryview) -> bytes: ...
 def decode_text(data: bytes | memoryview, count: int) -> bytes | str: ...
 def live_filters(latents: NDArray[np.int32]) -> NDArray[np.uint8]: ...
 
+# --- Training (csrc/bindings/train.cpp) -----------------------------------------------------------
+
+def sum_of_table(
+    latents: NDArray[np.float32],
+    table: NDArray[np.float32],
+    *,
+    cells: float,
+    range: float,
+    by_latents: NDArray[np.float32],
+    by_table: NDArray[np.float32],
+) -> float: ...
+
 # --- Packed weights (csrc/bindings/weight.cpp) ----------------------------------------------------
 
 # filters, slices, length, channels_per_slice, groups, channels

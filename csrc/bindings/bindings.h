@@ -9,5 +9,6 @@ void bind_weight(pybind11::module_& m);
 void bind_peak(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
 void bind_cuda(pybind11::module_& m);
+void bind_train(pybind11::module_& m);
 
 }  // namespace lnx

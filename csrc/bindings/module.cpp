@@ -3,10 +3,11 @@
 #include "bindings/bindings.h"
 
 PYBIND11_MODULE(_core, m) {
-  m.doc() = "C++ parts of lilnetx: entropy codec, CPU runtime and CUDA kernels.";
+  m.doc() = "C++ parts of lilnetx: entropy codec, CPU runtime, CUDA kernels and the rate term.";
   lnx::bind_codec(m);
   lnx::bind_weight(m);
   lnx::bind_peak(m);
   lnx::bind_runtime(m);
   lnx::bind_cuda(m);
+  lnx::bind_train(m);
 }

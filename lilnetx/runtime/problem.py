@@ -12,7 +12,7 @@ from lilnetx.runtime.layout import PlaneLayout, knows_sides
 # Bytes of input that should stay in a cache while all filters pass over them: flat kernels load a
 # vector for every multiplication and need the first level; row kernels load few and live off the
 # second, which saves them partial sums.
-FLAT_BYTES = 36 * 1024
+FLAT_BYTES = 44 * 1024
 ROWS_BYTES = 512 * 1024
 # The same of inputs that were transformed for all filters: they are nearly all that a tile reads.
 TRANSFORMED_BYTES = 640 * 1024

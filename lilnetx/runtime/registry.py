@@ -30,6 +30,8 @@ from lilnetx.runtime.winograd import (
 
 # With more vectors a tile, fewer channels would fit, and partial sums would cost more.
 _POINTWISE_TILE = 7
+# Of small images: more channels fit beside fewer vectors, and partial sums are few anyway.
+_SMALL_POINTWISE_TILE = 5
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,10 @@ def _flat_bytes(p: Problem, tile: int) -> int:
 
 
 def _flat(p: Problem) -> Choice:
-    most = p.traits["flat_tile"] if p.op.kernel != (1, 1) else _POINTWISE_TILE
+    most = p.traits["flat_tile"]
+    if p.op.kernel == (1, 1):
+        small = p.vectors <= 2 * _POINTWISE_TILE
+        most = _SMALL_POINTWISE_TILE if small else _POINTWISE_TILE
     tiles = -(-p.vectors // most)
     tile = -(-p.vectors // tiles)
     block = block_channels(p, FLAT_BYTES, _flat_bytes(p, tile))

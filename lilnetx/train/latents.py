@@ -38,23 +38,28 @@ class _RoundAndDecode(torch.autograd.Function):
     def forward(
         ctx: Any, latents: Tensor, matrix: Tensor, unit: float, exponent: int, exact: bool
     ) -> Tensor:
-        rounded = torch.round(latents / unit)
-        scaled = matrix * 2.0**exponent
-        # A power of two changes no digit: the values are those of the integer product.
-        grid = torch.round(scaled).clamp_(-_INT16, _INT16) * 2.0**-exponent
+        rounded = (latents / unit).round_()
+        # Many small layers: every operation that is saved here shows in the time of a step. Scaling
+        # by a power of two changes no digit, so the values are those of the integer product.
+        grid, inside = torch.ops.aten.fake_quantize_per_tensor_affine_cachemask(
+            matrix, 2.0**-exponent, 0, -_INT16, _INT16
+        )
         ctx.unit = unit
-        ctx.save_for_backward(rounded, grid, scaled.abs() <= _INT16)
+        ctx.save_for_backward(rounded, grid, inside)
+        decoded: Tensor
         if exact:
-            return (rounded.double() @ grid.double()).to(latents.dtype)
-        return rounded @ grid
+            decoded = (rounded.double() @ grid.double()).to(latents.dtype)
+        else:
+            decoded = (rounded.view(-1, len(grid)) @ grid).view_as(latents)
+        return decoded
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         rounded, grid, inside = ctx.saved_tensors
-        by_latents = grads[0] @ (grid.T / ctx.unit)
-        slices = grads[0].reshape(-1, grid.shape[1])
-        by_matrix = (rounded.reshape(-1, grid.shape[0]).T @ slices) * inside
-        return by_latents, by_matrix, None, None, None
+        slices = grads[0].reshape(-1, len(grid))
+        by_latents = slices @ (grid.T / ctx.unit)
+        by_matrix = (rounded.view_as(slices).T @ slices).mul_(inside)
+        return by_latents.view_as(rounded), by_matrix, None, None, None
 
 
 class LatentDecoder(nn.Module):

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lilnetx._core import sum_of_table
 from lilnetx.train.density import FactorisedDensity, bits_between, density_logits
 
 # The table's range in quantisation steps, and its cells a step; beyond it, a straight line.
@@ -59,29 +60,53 @@ class _TableBits(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, table: Tensor) -> Tensor:
-        n, points = table.shape
-        steps = functional.pad(table[:, 1:] - table[:, :-1], (0, 1)).reshape(-1)
-        offsets = torch.arange(n, device=rows.device) * points
-        by_rows = torch.empty_like(rows)
-        by_table = torch.zeros(n * points, device=rows.device)
-        for first in range(0, len(rows), max(1, _CHUNK // n)):
-            chunk = slice(first, first + max(1, _CHUNK // n))
-            position = rows[chunk] * _CELLS + _RANGE * _CELLS
-            cell = position.floor().clamp_(0, points - 2)
-            inside = position.sub_(cell).reshape(-1)
-            index = (cell.long() + offsets).reshape(-1)
-            torch.mul(steps[index].view_as(cell), _CELLS, out=by_rows[chunk])
-            upper = torch.bincount(index, inside, minlength=n * points)
-            by_table += torch.bincount(index, minlength=n * points) - upper
-            by_table[1:] += upper[:-1]
-        ctx.save_for_backward(by_rows, by_table.view(n, points))
-        # The sum is linear in the table.
-        return torch.dot(by_table, table.reshape(-1))
+        native = rows.device.type == "cpu" and rows.dtype == table.dtype == torch.float32
+        if native and not torch.compiler.is_compiling():
+            total, by_rows, by_table = _sum_in_cpp(rows, table)
+        else:
+            total, by_rows, by_table = _sum_in_torch(rows, table)
+        ctx.save_for_backward(by_rows, by_table)
+        return total
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
         by_rows, by_table = ctx.saved_tensors
         return by_rows * grads[0], by_table * grads[0]
+
+
+def _sum_in_cpp(rows: Tensor, table: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    rows, table = rows.detach().contiguous(), table.detach().contiguous()
+    by_rows, by_table = torch.empty_like(rows), torch.empty_like(table)
+    total = sum_of_table(
+        rows.numpy(),
+        table.numpy(),
+        cells=_CELLS,
+        range=_RANGE,
+        by_latents=by_rows.numpy(),
+        by_table=by_table.numpy(),
+    )
+    return torch.tensor(total, dtype=rows.dtype), by_rows, by_table
+
+
+def _sum_in_torch(rows: Tensor, table: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same on any device: the sum, and its gradients by both."""
+    n, points = table.shape
+    steps = functional.pad(table[:, 1:] - table[:, :-1], (0, 1)).reshape(-1)
+    offsets = torch.arange(n, device=rows.device) * points
+    by_rows = torch.empty_like(rows)
+    by_table = torch.zeros(n * points, device=rows.device, dtype=rows.dtype)
+    for first in range(0, len(rows), max(1, _CHUNK // n)):
+        chunk = slice(first, first + max(1, _CHUNK // n))
+        position = rows[chunk] * _CELLS + _RANGE * _CELLS
+        cell = position.floor().clamp_(0, points - 2)
+        inside = position.sub_(cell).reshape(-1)
+        index = (cell.long() + offsets).reshape(-1)
+        torch.mul(steps[index].view_as(cell), _CELLS, out=by_rows[chunk])
+        upper = torch.bincount(index, inside, minlength=n * points)
+        by_table += torch.bincount(index, minlength=n * points) - upper
+        by_table[1:] += upper[:-1]
+    # The sum is linear in the table.
+    return torch.dot(by_table, table.reshape(-1)), by_rows, by_table.view(n, points)
 
 
 def slice_norms(

@@ -85,3 +85,45 @@ def test_other_norms_can_be_concave_too(order):
     rows = torch.tensor([[3.0, 4.0]])
     norm = float(torch.linalg.vector_norm(rows, ord=order))
     assert float(slice_norms(rows, None, order, concave=True)) == pytest.approx(math.log2(1 + norm))
+
+
+@pytest.mark.parametrize("taps", [1, 9])
+def test_the_sum_in_cpp_is_that_in_torch(taps):
+    (table,) = expected_bits_tables([spread_density(taps)])
+    # Digits that both precisions have, or rounding would put some latents into different cells.
+    spread = (torch.randn(3000, taps) * 8 * 64).round() / 64 + 1 / 128
+    rows = torch.cat([spread, torch.full((3, taps), 400.0), torch.zeros(2, taps)])
+    rows[0] = -500.0
+    results = []
+    # In float64 it is torch's.
+    for dtype in (torch.float32, torch.float64):
+        phi = rows.to(dtype).requires_grad_()
+        values = table.detach().to(dtype).requires_grad_()
+        total = table_bits(phi, values)
+        results.append((total.detach(), *torch.autograd.grad(total, [phi, values])))
+    for got, expected in zip(*results, strict=True):
+        assert got.dtype == torch.float32
+        torch.testing.assert_close(got.double(), expected, rtol=1e-5, atol=1e-3)
+
+
+def test_latents_without_rows_cost_nothing():
+    (table,) = expected_bits_tables([spread_density(2)])
+    assert float(table_bits(torch.zeros(0, 2), table)) == 0
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    import numpy as np
+
+    from lilnetx._core import sum_of_table
+
+    table = np.zeros((3, 5), np.float32)
+    for latents, by_latents in (((4, 2), (4, 2)), ((4, 3), (3, 3))):
+        with pytest.raises(ValueError, match=r"latents|gradients"):
+            sum_of_table(
+                np.zeros(latents, np.float32),
+                table,
+                cells=16,
+                range=32,
+                by_latents=np.zeros(by_latents, np.float32),
+                by_table=np.zeros_like(table),
+            )
