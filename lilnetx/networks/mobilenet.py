@@ -1,4 +1,4 @@
-"""MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381) for images of ImageNet's size."""
+"""MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381): for images of ImageNet's size, and small."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ _STAGES = (
     (6, 320, 1, 1),
 )
 _WIDTH, _LAST = 32, 1280  # Channels of the original's stem, and of its last convolution.
+# Stages that keep the size of small images: 28 or 32 pixels are halved three times, 224 five times.
+_KEPT = (1,)
 
 
 class InvertedResidual(nn.Module):
@@ -43,20 +45,21 @@ class InvertedResidual(nn.Module):
 class MobileNetV2(nn.Module):
     """A stem, seven stages of inverted residuals, and a linear layer."""
 
-    def __init__(self, classes: int, in_channels: int, width: int) -> None:
+    def __init__(self, classes: int, in_channels: int, width: int, small: bool = False) -> None:
         super().__init__()
         channels = _scaled(_WIDTH, width)
-        blocks: list[nn.Module] = [_activated(in_channels, channels, 3, 2)]
-        for expansion, full, count, stride in _STAGES:
+        blocks: list[nn.Module] = [_activated(in_channels, channels, 3, 1 if small else 2)]
+        for stage, (expansion, full, count, stride) in enumerate(_STAGES):
             for index in range(count):
                 out = _scaled(full, width)
-                step = stride if index == 0 else 1
+                step = stride if index == 0 and not (small and stage in _KEPT) else 1
                 blocks.append(InvertedResidual(channels, out, step, expansion))
                 channels = out
-        last = _scaled(_LAST, max(width, _WIDTH))
+        last = _scaled(_LAST, width if small else max(width, _WIDTH))
         blocks.append(_activated(channels, last, 1))
         self.features = nn.Sequential(*blocks)
-        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(last, classes))
+        dropout = 0.0 if small else 0.2
+        self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(last, classes))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
@@ -70,6 +73,11 @@ class MobileNetV2(nn.Module):
 def mobilenet_v2(classes: int = 1000, *, in_channels: int = 3, width: int = 32) -> MobileNetV2:
     """MobileNetV2; ``width`` is the stem's channels. The last convolution does not shrink."""
     return MobileNetV2(classes, in_channels, width)
+
+
+def mobilenet_v2_small(classes: int = 10, *, in_channels: int = 3, width: int = 32) -> MobileNetV2:
+    """Its form for images of about 32 pixels: strides that suit them, all channels scaled."""
+    return MobileNetV2(classes, in_channels, width, small=True)
 
 
 def _activated(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lilnetx import networks
 from lilnetx.errors import UsageError
-from lilnetx.train.mobilenet import MobileNetV2
+from lilnetx.networks.mobilenet import mobilenet_v2_small
 from lilnetx.train.vgg import SmallVgg
 
 
@@ -69,7 +69,7 @@ class CifarResNet(nn.Module):
         return logits
 
 
-def _torchvision(build: Callable[..., nn.Module]) -> Callable[[int, int, int], nn.Module]:
+def _by_keyword(build: Callable[..., nn.Module]) -> Callable[[int, int, int], nn.Module]:
     return lambda in_channels, classes, width: build(classes, in_channels=in_channels, width=width)
 
 
@@ -82,15 +82,15 @@ NETWORKS: dict[str, Callable[[int, int, int], nn.Module]] = {
     "resnet20": partial(CifarResNet, 3),
     "resnet32": partial(CifarResNet, 5),
     "resnet56": partial(CifarResNet, 9),
-    "mobilenet_v2": MobileNetV2,
+    "mobilenet_v2": _by_keyword(mobilenet_v2_small),
     "vgg16": SmallVgg,
     # For larger images, with torchvision's names of parameters.
-    "resnet18": _torchvision(networks.resnet18),
-    "resnet34": _torchvision(networks.resnet34),
-    "resnet50": _torchvision(networks.resnet50),
-    "vgg16_bn": _torchvision(networks.vgg16_bn),
-    "mobilenet_v2_large": _torchvision(networks.mobilenet_v2),
-    "densenet121": _torchvision(networks.densenet121),
+    "resnet18": _by_keyword(networks.resnet18),
+    "resnet34": _by_keyword(networks.resnet34),
+    "resnet50": _by_keyword(networks.resnet50),
+    "vgg16_bn": _by_keyword(networks.vgg16_bn),
+    "mobilenet_v2_large": _by_keyword(networks.mobilenet_v2),
+    "densenet121": _by_keyword(networks.densenet121),
 }
 # Of the original; the others have 16.
 WIDTHS = {
