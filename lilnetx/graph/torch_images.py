@@ -14,7 +14,7 @@ from lilnetx.graph.folding import affine_of_batch_norm
 if TYPE_CHECKING:
     from torch.fx import Node as FxNode
 
-    from lilnetx.graph.from_torch import Importer
+    from lilnetx.graph.torch_importer import Importer
 
 Handler = Callable[["Importer", "FxNode"], "Operand | Sequence[Operand] | None"]
 

@@ -16,7 +16,7 @@ from lilnetx.graph.torch_images import HANDLERS as IMAGES
 if TYPE_CHECKING:
     from torch.fx import Node as FxNode
 
-    from lilnetx.graph.from_torch import Importer
+    from lilnetx.graph.torch_importer import Importer
 
 Result = Operand | Sequence[Operand] | None
 Handler = Callable[["Importer", "FxNode"], Result]

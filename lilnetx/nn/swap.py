@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 from torch.nn.utils import parametrize
 
-from lilnetx.graph.from_torch import copy_model
+from lilnetx.graph.torch_program import copy_model
 from lilnetx.nn.sparse_conv2d import SparseConv2d
 
 

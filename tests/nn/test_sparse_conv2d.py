@@ -15,7 +15,7 @@ from torch.autograd import forward_ad
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils import parametrize, prune, spectral_norm, weight_norm
 
-from lilnetx.graph.from_torch import copy_model
+from lilnetx.graph.torch_program import copy_model
 from lilnetx.nn import SparseConv2d, sparsify
 
 
