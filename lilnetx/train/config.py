@@ -104,8 +104,6 @@ class TrainConfig:
             "target_bytes",
             "target_macs",
             "train_images",
-            "target_bytes",
-            "target_macs",
         ):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
