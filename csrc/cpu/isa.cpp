@@ -71,4 +71,17 @@ const KernelTable& kernels(Isa isa) {
 
 const IsaTraits& isa_traits(Isa isa) { return kernels(isa).traits; }
 
+bool memory_is_far() {
+#if LNX_X86
+  // One core of an Intel Xeon of 2023 loads 25 GB/s from the shared cache, and 130 from its own.
+  static const bool far = [] {
+    __builtin_cpu_init();
+    return __builtin_cpu_is("intel") != 0;
+  }();
+  return far;
+#else
+  return false;
+#endif
+}
+
 }  // namespace lnx

@@ -47,6 +47,7 @@ struct ConvArgs {
   bool zero_sides;  // row kernels: padding is 1, and columns beside the image are not in memory
   int tile_rows;    // rows a tile (row kernels only)
   int tile;         // vectors a tile; of each row in row kernels
+  bool ask_ahead;   // pointwise only: whether to ask for outputs before they are needed
   int part, parts;  // flat and Winograd's rows: which part of the tiles to compute, and of how many
   float* out;
   int64_t out_stride;     // floats between channels of `out` and of `residual`

@@ -148,6 +148,7 @@ class ConvStep : public Step {
     a.zero_sides = spec_.window.padding_w == 1;
     a.tile_rows = spec_.tile_rows;
     a.tile = spec_.tile;
+    a.ask_ahead = memory_is_far();
     a.out = frame.arena + spec_.out.offset;
     a.out_stride = spec_.out.channel_stride;
     a.residual = spec_.has_residual ? frame.arena + spec_.residual.offset : nullptr;

@@ -27,7 +27,7 @@ void flat_block(const ConvArgs& args, const Block& b) {
   constexpr bool kCodes = kWeights == Weights::kPointwiseCodes;
   const float* in = b.in + (kPointwise ? a.taps[0] : 0);
   const int64_t slice_floats = kPointwise ? 1 : a.num_taps;
-  for_each_unit<1>(
+  for_each_unit<1, kPointwise ? kVectors : 0>(
       a, b, slice_floats,
       [&](const Tile& t, const uint16_t* channel, const float* values, uint32_t n) LNX_LAMBDA {
         Vec acc[kVectors], other[kVectors];

@@ -143,9 +143,24 @@ LNX_INLINE void prefetch_slice(const float* values) {
   __builtin_prefetch(ahead + 64);
 }
 
+constexpr int kSumsAhead = 4;
+
+// Asks for the kVectors vectors that a unit some places on will start from and write. Nothing else
+// does: the next filter's are a plane away.
+template <int kVectors>
+LNX_INLINE void prefetch_sums(const ConvArgs& a, const Block& b, int place) {
+  const int64_t start = static_cast<int64_t>(b.unit[place]) * a.out_stride + b.position;
+  LNX_UNROLL
+  for (int v = 0; v < kVectors; ++v) __builtin_prefetch(a.out + start + v * kLanes, 1);
+  if (!a.residual || a.residual == a.out) return;
+  LNX_UNROLL
+  for (int v = 0; v < kVectors; ++v) __builtin_prefetch(a.residual + start + v * kLanes);
+}
+
 // Calls fn(tile, channels, values, number of slices) for each unit of a block. Must be inlined into
 // the kernel: a call for each of the few slices that a unit has in a block would cost a third.
-template <int kFiltersPerUnit, typename Fn>
+// kSums vectors of sums are asked for ahead, where that pays.
+template <int kFiltersPerUnit, int kSums = 0, typename Fn>
 LNX_INLINE void for_each_unit(const ConvArgs& a, const Block& b, int64_t slice_floats, Fn fn) {
   uint32_t k = b.ptr[b.begin];
   for (int i = b.begin; i < b.end; ++i) {
@@ -160,6 +175,8 @@ LNX_INLINE void for_each_unit(const ConvArgs& a, const Block& b, int64_t slice_f
     if (slice_floats < kLongSlice)
       for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(ahead + line);
     __builtin_prefetch(reinterpret_cast<const char*>(a.channel + k) + kWeightsAhead / 2);
+    if (kSums > 0 && a.ask_ahead && b.first && i + kSumsAhead < b.end)
+      prefetch_sums<kSums>(a, b, i + kSumsAhead);
     if (next != k || b.first || b.last) fn(t, a.channel + k, a.values + k * slice_floats, next - k);
     k = next;
   }

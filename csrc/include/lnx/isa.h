@@ -32,4 +32,7 @@ Isa isa_from_name(const std::string& name);
 
 const IsaTraits& isa_traits(Isa isa);
 
+// Whether a core waits so long for what is behind its own caches that asking for it ahead pays.
+bool memory_is_far();
+
 }  // namespace lnx
