@@ -28,6 +28,8 @@ NETWORKS = {
     "resnet20": "ResNet-20 (trained)",
 }
 BATCHES = (1, 16)
+# Folders of results from other processors.
+ELSEWHERE = ("xeon",)
 
 
 def main() -> int:
@@ -49,7 +51,7 @@ def updated(text: str) -> str:
 def render() -> str:
     """The README's tables, pictures and the lines under them."""
     bench = read_json("resnet20-batch1")
-    machine, versions = bench["machine"], bench["versions"]
+    versions = bench["versions"]
     engines = ", ".join(f"{engine_name(row)} {row['version']}" for row in dense_rows(bench))
     lines = [
         *shipped_table(bench),
@@ -59,11 +61,12 @@ def render() -> str:
         *network_table(),
         "",
         *thread_line(),
+        *elsewhere_lines(),
         "![Latency against density](benchmarks/plots/density.svg)",
         "",
         "![Layers under the roofline](benchmarks/plots/roofline.svg)",
         "",
-        f"One core of {machine['cpu']} ({bench['isa']}), {machine['system']}, float32, medians of "
+        f"{machines()}; float32, medians of "
         "alternating calls in one run, each engine with the settings that the results name "
         f"({engines}; Python {versions['python']}). All networks but ResNet-20 have random "
         "weights, with 81 % of the slices of each layer zero (not of the first and the last layer, "
@@ -135,6 +138,37 @@ def thread_line() -> list[str]:
         for gain in threads["gains"]
     )
     return [f"ResNet-50 by {len(threads['cores'])} threads is {shares}.", ""]
+
+
+def elsewhere_lines() -> list[str]:
+    """What came of the same networks on other processors."""
+    lines = []
+    for folder in ELSEWHERE:
+        ratios, facts = [], {}
+        for name, title in NETWORKS.items():
+            for batch in BATCHES:
+                if (RESULTS / folder / f"{name}-batch{batch}.json").is_file():
+                    facts = read_json(f"{folder}/{name}-batch{batch}")
+                    ratio = facts["speedup_vs_best_dense_fp32"]
+                    ratios.append(f"{title} {ratio:.2f} times at batch {batch}")
+        if ratios:
+            cpu = facts["machine"]["cpu"]
+            lines += [f"On one core of {cpu}, over the fastest dense: {', '.join(ratios)}.", ""]
+    return lines
+
+
+def machines() -> str:
+    """The processor that most networks were measured on, and the others with their networks."""
+    measured: dict[str, list[str]] = {}
+    for name, title in NETWORKS.items():
+        if (RESULTS / f"{name}-batch1.json").is_file():
+            bench = read_json(f"{name}-batch1")
+            machine = bench["machine"]
+            text = f"{machine['cpu']} ({bench['isa']}), {machine['system']}"
+            measured.setdefault(text, []).append(title)
+    most = max(measured, key=lambda text: len(measured[text]))
+    others = [f"{', '.join(n)}: {text}" for text, n in measured.items() if text != most]
+    return "; ".join([f"One core of {most}", *others])
 
 
 def read_json(name: str) -> dict[str, Any]:
