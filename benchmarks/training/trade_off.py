@@ -33,15 +33,19 @@ FIELDS = (
 # Rate of ours, the share of the multiply-accumulates that the slices' weight is steered to, and the
 # epochs of fine-tuning from the dense network of the same seed. The first is for accuracy.
 OURS = {
-    "ours-1": (0.03, 0.2, 20),
+    "ours-1": (0.03, 0.19, 20),
     "ours-2": (0.2, 0.248, 10),
     "ours-3": (0.4, 0.16, 10),
     "ours-4": (0.8, 0.1, 10),
 }
-TUNED = {"learning_rate": 0.002, "distill": 0.7, "slices": 4.0, "cost_weighted": False}
-# Of ours-2: each at its rate, and but for the first at its computation.
+TUNED = {
+    **{"learning_rate": 0.002, "distill": 0.7, "slices": 1.5, "latent_width": 8.0},
+    "cost_weighted": False,
+}
+# Of ours-1: each at its rate, and but for the first at its computation.
 ABLATIONS: dict[str, dict[str, Any]] = {
     "rate-only": {"slices": 0.0, "target_macs": 0},
+    "width-3": {"latent_width": 3.0, "slices": 4.0},
     "cost": {"cost_weighted": True},
     "norm-1": {"slice_norm": 1.0},
     "norm-inf": {"slice_norm": float("inf")},
@@ -64,7 +68,7 @@ def make_cell(row: str, seed: int, args: argparse.Namespace, data: Any) -> list[
         base, dense=True, epochs=args.dense_epochs, learning_rate=0.003, weight_decay=0.02
     )
     home = args.runs / f"{args.network}-s{seed}"
-    rate, share, epochs = OURS.get(row.removesuffix("-g4"), OURS["ours-2"])
+    rate, share, epochs = OURS.get(row.removesuffix("-g4"), OURS["ours-1"])
     # The target is a round number.
     target = round(share * cells.dense_macs(baseline, data), -5)
     tuned = replace(base, start=str(home / "dense"), rate=rate, target_macs=target, **TUNED)
