@@ -73,7 +73,7 @@ const IsaTraits& isa_traits(Isa isa) { return kernels(isa).traits; }
 
 bool memory_is_far() {
 #if LNX_X86
-  // One core of an Intel Xeon of 2023 loads 25 GB/s from the shared cache, and 130 from its own.
+  // Their servers' shared cache is several times as slow, seen from a core, as the core's own.
   static const bool far = [] {
     __builtin_cpu_init();
     return __builtin_cpu_is("intel") != 0;
