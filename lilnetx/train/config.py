@@ -40,6 +40,8 @@ class TrainConfig:
             none.
         target_macs: Multiply-accumulates of one image to land at or just below, by steering the
             weight of the slice norms; 0 for none.
+        macs_settled: Share of the run after which target_macs holds and zero slices stay zero; the
+            rest recovers accuracy.
         penalty_ramp: Share of the run over which the penalty rises to its full weight.
         slice_1x1: Input channels in a slice of 1x1 and linear layers.
         weight_decay: Of biases, batch norm and, in a dense run, weights.
@@ -76,6 +78,7 @@ class TrainConfig:
     fix_zeros: float = 1.0
     target_bytes: int = 0
     target_macs: int = 0
+    macs_settled: float = 0.8
     penalty_ramp: float = 0.3
     slice_1x1: int = 1
     weight_decay: float = 0.0
@@ -121,7 +124,7 @@ class TrainConfig:
                 raise UsageError(f"{target} is reached by steering {field}, which must be above 0")
         if self.start and self.dense:
             raise UsageError("start is for compressed runs: a dense run starts fresh")
-        for name in ("warmup", "penalty_ramp"):
+        for name in ("warmup", "penalty_ramp", "macs_settled"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} must be in [0, 1), not {getattr(self, name)}")
         if not 0 < self.crop_area <= 1:

@@ -141,7 +141,9 @@ class _Run:
         if self.handle is not None and (config.target_bytes or config.target_macs):
             meta = file_meta(config, data.facts, config.epochs)
             size = partial(packed_bytes, self.model, self.handle, data.facts.image_shape, meta)
-            self.steering = Steering(self.handle, config.target_bytes, config.target_macs, size)
+            self.steering = Steering(
+                self.handle, config.target_bytes, config.target_macs, size, config.macs_settled
+            )
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         config = self.config

@@ -36,9 +36,10 @@ _CORRECTIONS = 200
 _LET_GO = 50.0
 # The weight stays within this factor of its start.
 _BOUND = 1e4
-# When computation settles, as a share of the run, and to how much of its target: the rate goes on
-# to take slices with it, some percent of what is left, and the end takes what is still above.
-_SETTLING = ((0.8, 1.02), (0.9, 1.005))
+# When computation settles, as a share of what is left of the run after the target holds, and to how
+# much of its target: the rate goes on to take slices with it, some percent of what is left, and the
+# end takes what is still above.
+_SETTLING = ((0.0, 1.02), (0.5, 1.005))
 # The same for bytes: what is cut after the last step, nothing recovers.
 _SETTLING_BYTES = ((0.85, 1.02), (0.93, 1.005))
 
@@ -68,6 +69,7 @@ class Steering:
         target_bytes: Whole file, or 0 for no target.
         target_macs: Multiply-accumulates of one image, or 0.
         file_bytes: Gives the bytes of the file that the model would be packed into now.
+        macs_settled: Share of the run after which ``target_macs`` holds.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Steering:
         target_bytes: int,
         target_macs: int,
         file_bytes: Callable[[], int],
+        macs_settled: float = 0.8,
     ) -> None:
         self._handle, self._file_bytes = handle, file_bytes
         self._target_bytes, self._target_macs = target_bytes, target_macs
@@ -84,8 +87,8 @@ class Steering:
             # What is above it at the end is trimmed; nothing brings back what is below.
             self._loops.append(_Loop("rate", target_bytes, 0.7, 4.0, 30.0))
         if target_macs:
-            arrival, factor = _SETTLING[0]
-            self._loops.append(_Loop("slices", target_macs * factor, arrival, 4.0, 25.0))
+            target = target_macs * _SETTLING[0][1]
+            self._loops.append(_Loop("slices", target, macs_settled, 4.0, 25.0))
         self._beside = 0
 
     def calibrate(self) -> None:
@@ -124,7 +127,8 @@ class Steering:
             self._set(loop, loop.weight * math.exp(answer))
 
     def _settle(self, loop: _Loop, done: float) -> None:
-        if loop.settled < len(_SETTLING) and done >= _SETTLING[loop.settled][0]:
+        left = (done - loop.arrival) / (1 - loop.arrival)
+        if loop.settled < len(_SETTLING) and left >= _SETTLING[loop.settled][0]:
             self._cut_macs(_SETTLING[loop.settled][1])
             self._handle.fix_zero_slices()
             self._set(loop, 0.0)

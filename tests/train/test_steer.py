@@ -47,6 +47,18 @@ def test_a_target_of_computation_is_met_and_nearly_used_up(tmp_path, target):
     assert 0.95 * target <= trained.result["macs_left"] <= target
 
 
+@pytest.mark.parametrize("share", [0.4, 0.8])
+def test_computation_is_next_to_its_target_from_the_share_that_was_asked_for(tmp_path, share):
+    config = dataclasses.replace(STEERED, target_macs=200_000, macs_settled=share)
+    loop.train(config, DATA, tmp_path, progress=False)
+    rows = [json.loads(line) for line in (tmp_path / loop.LOG).read_text().splitlines()]
+    left = [row["macs_left"] for row in rows if row["event"] == "epoch"]
+    # The first step after that share belongs to the next epoch.
+    settled = int(share * len(left))
+    assert min(left[: settled - 1]) > 1.02 * 200_000
+    assert max(left[settled:]) <= 1.02 * 200_000
+
+
 def test_a_steered_run_resumes_to_the_same_bits(tmp_path, monkeypatch):
     config = dataclasses.replace(STEERED, epochs=2, target_bytes=8000, target_macs=300_000)
     whole = loop.train(config, DATA, tmp_path / "whole", progress=False)
@@ -111,3 +123,9 @@ def test_targets_that_cannot_be_steered_for_are_refused(tmp_path, change):
     with pytest.raises(UsageError, match="target_bytes"):
         loop.train(config, DATA, tmp_path / "run", progress=False)
     assert json.dumps(config.as_json())
+
+
+def test_computation_must_settle_before_the_end(tmp_path):
+    config = dataclasses.replace(STEERED, target_macs=200_000, macs_settled=1.0)
+    with pytest.raises(UsageError, match="macs_settled"):
+        loop.train(config, DATA, tmp_path / "run", progress=False)
