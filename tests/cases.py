@@ -223,6 +223,13 @@ def _grid() -> list[ConvCase]:
     for width in (40, 33, 32, 17, 16, 14, 9, 8, 7, 3):
         for height in (1, 2, 7, 15):
             cases.append(ConvCase(5, 32, (height, width), padding=(1, 1), density=0.3))
+    # So many channels that the image is transformed a band at a time; the first is high enough for
+    # three threads to share the bands. Rows of one, two and four in a vector.
+    for channels, size in ((40, (80, 70)), (200, (40, 30)), (300, (50, 14))):
+        for activation in ("none", "relu", "silu"):
+            residual = activation != "none"
+            more = {"residual": residual, "activation": activation}
+            cases.append(ConvCase(channels, 24, size, padding=(1, 1), density=0.3, **more))
     # 7x7 by Winograd: one band of rows and several, odd sizes, a last block that is not full.
     for channels, filters, size in (
         (3, 8, (32, 32)), (1, 9, (4, 31)), (16, 20, (27, 95)), (3, 12, (60, 223)),

@@ -10,44 +10,71 @@ int floor_div(int a, int b) { return a / b - (a % b != 0 && (a < 0) != (b < 0));
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
+// Of transformed rows that one band has, and of whole tiles that a band of a thread has at least.
+constexpr int64_t kBandBytes = 512 * 1024;
+constexpr int64_t kTilesPerBand = 3;
+constexpr int kBandsPerThread = 2;
+
 }  // namespace
 
-ConvStage::ConvStage(const ConvSpec& spec, int lanes) {
+ConvStage::ConvStage(const ConvSpec& spec, int lanes, int threads) {
+  switch (spec.kernel) {
+    case ConvKernel::kRows3x3s2:
+      // One plane of all rows, each the even columns, then the odd ones, in whole vectors.
+      phases = {0};
+      first_rows = {-spec.window.padding_h};
+      shifts = {0, 1};
+      rows = 2 * spec.out.height + 1;
+      row_floats = static_cast<int>(round_up(spec.out.width, lanes));
+      row_stride = 2 * row_floats;
+      plane_stride = row_floats;
+      channel_stride = int64_t{rows} * row_stride;
+      taps = {0, row_floats};
+      break;
+    case ConvKernel::kWinograd3x3:
+      transformed_rows(spec, lanes, threads);
+      break;
+    case ConvKernel::kPairs3x3s2:
+      // Ten vectors for four rows of output: see conv3x3s2_pairs.h.
+      rows = (spec.out.height + 3) / 4 * 10;
+      row_stride = lanes;
+      channel_stride = int64_t{rows} * row_stride;
+      break;
+    case ConvKernel::kWinogradPairs3x3:
+      rows = (spec.out.height + 7) / 8 * 6;
+      row_stride = lanes;
+      channel_stride = int64_t{rows} * row_stride;
+      break;
+    default:
+      phases_of(spec);
+  }
+  floats = spec.in.channels * channel_stride;
+}
+
+// Six vectors for each 4 * lanes columns of a row, or for several narrow rows: winograd3x3.h.
+void ConvStage::transformed_rows(const ConvSpec& spec, int lanes, int threads) {
+  const int64_t columns = 4 * lanes / spec.tile, blocks = (spec.out.width + columns - 1) / columns;
+  bands.rows = (spec.out.height + spec.tile - 1) / spec.tile;
+  bands.tiles = (bands.rows + spec.tile_rows - 1) / spec.tile_rows;
+  const int64_t bytes = int64_t{4} * spec.in.channels * blocks * 6 * lanes * bands.rows;
+  const int64_t fitting = (bytes + kBandBytes - 1) / kBandBytes;
+  if (threads == 1) {
+    bands.count = static_cast<int>(std::min<int64_t>(fitting, bands.tiles));
+  } else if (bands.tiles >= kTilesPerBand * kBandsPerThread * int64_t{threads}) {
+    bands.shared = true;
+    bands.count = static_cast<int>(
+        std::clamp<int64_t>(fitting, kBandsPerThread * int64_t{threads}, bands.tiles));
+  }
+  int most = 0;
+  for (int i = 0; i < bands.count; ++i)
+    most = std::max(most, bands.row(bands.tile(i + 1)) - bands.row(bands.tile(i)));
+  plane_stride = (int64_t{most} + 2) * 6 * lanes;
+  channel_stride = blocks * plane_stride;
+  taps = {0, static_cast<int32_t>(plane_stride)};
+}
+
+void ConvStage::phases_of(const ConvSpec& spec) {
   const Window& w = spec.window;
-  if (spec.kernel == ConvKernel::kRows3x3s2) {
-    // One plane of all rows, each the even columns, then the odd ones, in whole vectors.
-    phases = {0};
-    first_rows = {-w.padding_h};
-    shifts = {0, 1};
-    rows = 2 * spec.out.height + 1;
-    row_floats = static_cast<int>(round_up(spec.out.width, lanes));
-    row_stride = 2 * row_floats;
-    plane_stride = row_floats;
-    channel_stride = int64_t{rows} * row_stride;
-    taps = {0, row_floats};
-    return;
-  }
-  if (spec.kernel == ConvKernel::kWinograd3x3) {
-    // Six vectors for each 4 * lanes columns of a row, or for several narrow rows: winograd3x3.h.
-    const int64_t columns = 4 * lanes / spec.tile;
-    plane_stride = ((int64_t{spec.out.height} + spec.tile - 1) / spec.tile + 2) * 6 * lanes;
-    channel_stride = (spec.out.width + columns - 1) / columns * plane_stride;
-    taps = {0, static_cast<int32_t>(plane_stride)};
-    return;
-  }
-  if (spec.kernel == ConvKernel::kPairs3x3s2) {
-    // Ten vectors for four rows of output: see conv3x3s2_pairs.h.
-    rows = (spec.out.height + 3) / 4 * 10;
-    row_stride = lanes;
-    channel_stride = int64_t{rows} * row_stride;
-    return;
-  }
-  if (spec.kernel == ConvKernel::kWinogradPairs3x3) {
-    rows = (spec.out.height + 7) / 8 * 6;
-    row_stride = lanes;
-    channel_stride = int64_t{rows} * row_stride;
-    return;
-  }
   stride_h = w.stride_h;
   int first_row = 0, last_row = 0;
   std::map<int, int> phase_index;
@@ -62,8 +89,9 @@ ConvStage::ConvStage(const ConvSpec& spec, int lanes) {
   first_rows.assign(phases.size(), first_row);
   for (int kx = 0; kx < w.kernel_w; ++kx) shifts.push_back(kx * w.dilation_w - w.padding_w);
   rows = spec.out.height + last_row - first_row;
-  row_stride = spec.out.row_stride;
-  finish();
+  row_stride = row_floats = spec.out.row_stride;
+  plane_stride = round_up(int64_t{rows} * row_stride, 16);
+  channel_stride = plane_stride * static_cast<int64_t>(phases.size() * shifts.size());
   for (int ky = 0; ky < w.kernel_h; ++ky) {
     const int shift = ky * w.dilation_h - w.padding_h;
     const int row = floor_div(shift, w.stride_h);
@@ -72,12 +100,6 @@ ConvStage::ConvStage(const ConvSpec& spec, int lanes) {
       taps.push_back(static_cast<int32_t>((phase * w.kernel_w + kx) * plane_stride +
                                           int64_t{row - first_row} * row_stride));
   }
-}
-
-void ConvStage::finish() {
-  row_floats = row_stride;
-  plane_stride = round_up(int64_t{rows} * row_stride, 16);
-  channel_stride = plane_stride * static_cast<int64_t>(phases.size() * shifts.size());
 }
 
 std::vector<int32_t> direct_taps(const Window& w, int row_stride) {

@@ -12,17 +12,32 @@ namespace lnx {
 // each column of taps. With the columns' shifts in the planes, taps differ by whole rows only, and
 // their loads stay aligned. (For Winograd: of the transformed rows.)
 struct ConvStage {
+  // Winograd's transformed rows are made and used a band of the image at a time, so that they stay
+  // in the second-level cache; threads share the bands, and need no more than their own.
+  struct Bands {
+    int count = 1;
+    int rows = 0, tiles = 0;  // of vectors in the image, and tiles of these
+    bool shared = false;      // by threads
+
+    // The first tile of a band, and the first row of a tile.
+    int tile(int band) const { return static_cast<int>(int64_t{tiles} * band / count); }
+    int row(int tile) const { return static_cast<int>(int64_t{rows} * tile / tiles); }
+  };
+
   std::vector<int32_t> phases, first_rows, shifts, taps;
   int stride_h = 1;
   int rows = 0;
   int row_stride = 0, row_floats = 0;
   int64_t plane_stride = 0;
   int64_t channel_stride = 0;
+  int64_t floats = 0;  // of all channels, or of those of one band
+  Bands bands;
 
-  ConvStage(const ConvSpec& spec, int lanes);
+  ConvStage(const ConvSpec& spec, int lanes, int threads);
 
  private:
-  void finish();
+  void transformed_rows(const ConvSpec& spec, int lanes, int threads);
+  void phases_of(const ConvSpec& spec);
 };
 
 // Offsets of the taps where the input is read as it is.

@@ -89,7 +89,8 @@ struct WinogradArgs {
   float* out;
   int64_t out_stride;
   int64_t plane_stride;  // floats between transformed planes, where those follow each other
-  int parts;             // rows of the image in a vector, along the rows
+  int parts;             // along the rows: rows of the image in a vector,
+  int first, last;       // and which rows of vectors are to be read, by the output's
 };
 
 // Filters and vectors of pairs of columns that the 7x7 Winograd kernel sums up at once, and the

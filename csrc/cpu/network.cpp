@@ -91,7 +91,8 @@ void Network::add_conv(const ConvSpec& s, const PackedWeight& weight, const floa
                        s.kernel == ConvKernel::kDirect3x3s2 ||
                        s.kernel == ConvKernel::kWinograd7x7s2;
   if (s.staged) {
-    state.scratch_floats = std::max(state.scratch_floats, stage_floats(s, traits.lanes) + 64);
+    state.scratch_floats =
+        std::max(state.scratch_floats, stage_floats(s, traits.lanes, threads()) + 64);
   } else {
     const bool own_sides = rows5x5 || s.kernel == ConvKernel::kPairs5x5s2 ||
                            s.kernel == ConvKernel::kWinograd7x7s2 ||

@@ -102,6 +102,6 @@ std::unique_ptr<Step> make_output_step(const Image& from, int index);
 std::vector<uint8_t> pixel_mask(const Image& image);
 
 // Floats of scratch that a staged convolution needs where vectors have that many lanes.
-int64_t stage_floats(const ConvSpec& spec, int lanes);
+int64_t stage_floats(const ConvSpec& spec, int lanes, int threads);
 
 }  // namespace lnx

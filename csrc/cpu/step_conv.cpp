@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "cpu/aligned_buffer.h"
+#include "cpu/conv_function.h"
 #include "cpu/conv_stage.h"
 #include "cpu/step.h"
 #include "cpu/tiled_slices.h"
@@ -23,9 +24,10 @@ class ConvStep : public Step {
            const PackedSlices& packed)
       : kernels_(kernels),
         spec_(spec),
-        stage_(spec, kernels.traits.lanes),
+        stage_(spec, kernels.traits.lanes, threads),
         taps_(spec.staged ? stage_.taps : direct_taps(spec.window, spec.in.row_stride)),
-        mask_(pixel_mask(spec.out)) {
+        mask_(pixel_mask(spec.out)),
+        conv_(conv_function(kernels, spec.kernel)) {
     const int filter_block =
         spec.kernel == ConvKernel::kFlatBlocked ? kernels.traits.filter_block : 1;
     share_units(count_unit_slices(packed, shape, filter_block), threads);
@@ -36,9 +38,6 @@ class ConvStep : public Step {
     int64_t tiles = 0;
     if (spec.kernel == ConvKernel::kFlat || spec.kernel == ConvKernel::kFlatBlocked) {
       tiles = (vectors + spec.tile - 1) / spec.tile;
-    } else if (spec.kernel == ConvKernel::kWinograd3x3) {
-      const int rows = (spec.out.height + spec.tile - 1) / spec.tile;
-      tiles = (rows + spec.tile_rows - 1) / spec.tile_rows;
     }
     by_tiles_ = tiles >= kTilesPerPart * static_cast<int64_t>(share_.size() - 1);
     TiledSlices tiled =
@@ -72,90 +71,15 @@ class ConvStep : public Step {
       row_floats_ = margin_ + round_up(std::max<int64_t>(reach, spec.in.width), 16);
       rows_ = AlignedBuffer<float>(row_floats_ * threads);
     }
-    switch (spec.kernel) {
-      case ConvKernel::kWinograd7x7s2:
-        break;  // has a step of its own
-      case ConvKernel::kFlat:
-        conv_ = kernels.conv_flat;
-        break;
-      case ConvKernel::kFlatBlocked:
-        conv_ = kernels.conv_flat_blocked;
-        break;
-      case ConvKernel::kRows3x3:
-        conv_ = kernels.conv_rows3x3;
-        break;
-      case ConvKernel::kRows3x3s2:
-        conv_ = kernels.conv_rows3x3s2;
-        break;
-      case ConvKernel::kDirect3x3s2:
-        conv_ = kernels.conv_direct3x3s2;
-        break;
-      case ConvKernel::kRows5x5:
-        conv_ = kernels.conv_rows5x5;
-        break;
-      case ConvKernel::kRows5x5s2:
-        conv_ = kernels.conv_rows5x5s2;
-        break;
-      case ConvKernel::kPairs5x5:
-        conv_ = kernels.conv_pairs5x5;
-        break;
-      case ConvKernel::kPairs5x5s2:
-        conv_ = kernels.conv_pairs5x5s2;
-        break;
-      case ConvKernel::kWinograd3x3:
-        conv_ = kernels.conv_winograd3x3;
-        break;
-      case ConvKernel::kWinogradPairs3x3:
-        conv_ = kernels.conv_winograd_pairs3x3;
-        break;
-      case ConvKernel::kPairs3x3:
-        conv_ = kernels.conv_pairs3x3;
-        break;
-      case ConvKernel::kPairs3x3s2:
-        conv_ = kernels.conv_pairs3x3s2;
-        break;
-    }
   }
 
   void run(const Frame& frame) const override {
-    const float* in = frame.arena + spec_.in.offset;
-    int64_t channel_stride = spec_.in.channel_stride;
-    if (spec_.staged) {
-      if (any_slices_) transform_ ? run_transform(frame) : run_stage(frame);
-      in = frame.scratch;
-      channel_stride = stage_.channel_stride;
-    }
-    ConvArgs a{};
-    a.in = in;
-    a.channel_stride = channel_stride;
-    a.taps = taps_.data();
-    a.num_taps = static_cast<int>(taps_.size());
-    a.unit = unit_.data();
-    a.ptr = ptr_.data();
-    a.channel = channel_.data();
-    a.values = values_.data();
-    a.codes = codes_.size() ? codes_.data() : nullptr;
-    a.code_unit = code_unit_.data();
-    a.blocks = blocks_;
-    a.block_channels = spec_.block_channels;
-    a.units = units_;
-    a.filters = spec_.out.channels;
-    a.height = spec_.out.height;
-    a.width = spec_.out.width;
-    a.in_width = spec_.in.width;
-    a.row_stride = spec_.out.row_stride;
-    a.in_row_stride = spec_.staged ? stage_.row_stride : spec_.in.row_stride;
-    a.zero_sides = spec_.window.padding_w == 1;
-    a.tile_rows = spec_.tile_rows;
-    a.tile = spec_.tile;
-    a.ask_ahead = memory_is_far();
-    a.out = frame.arena + spec_.out.offset;
-    a.out_stride = spec_.out.channel_stride;
-    a.residual = spec_.has_residual ? frame.arena + spec_.residual.offset : nullptr;
-    a.bias = spec_.bias.data();
-    a.mask = mask_.data();
-    a.activation = spec_.activation;
-    a.parts = 1;
+    if (stage_.bands.count > 1) return run_bands(frame);
+    const bool staged = spec_.staged;
+    if (staged && any_slices_) transform_ ? run_transform(frame) : run_stage(frame);
+    const ConvArgs a =
+        staged ? conv_args(frame, frame.scratch, stage_.channel_stride)
+               : conv_args(frame, frame.arena + spec_.in.offset, spec_.in.channel_stride);
     const int parts = static_cast<int>(share_.size()) - 1;
     if (!frame.pool || parts == 1) {
       conv_(a, 0, units_);
@@ -195,6 +119,64 @@ class ConvStep : public Step {
     }
   }
 
+  ConvArgs conv_args(const Frame& frame, const float* in, int64_t channel_stride) const {
+    ConvArgs a{};
+    a.in = in;
+    a.channel_stride = channel_stride;
+    a.taps = taps_.data();
+    a.num_taps = static_cast<int>(taps_.size());
+    a.unit = unit_.data();
+    a.ptr = ptr_.data();
+    a.channel = channel_.data();
+    a.values = values_.data();
+    a.codes = codes_.size() ? codes_.data() : nullptr;
+    a.code_unit = code_unit_.data();
+    a.blocks = blocks_;
+    a.block_channels = spec_.block_channels;
+    a.units = units_;
+    a.filters = spec_.out.channels;
+    a.height = spec_.out.height;
+    a.width = spec_.out.width;
+    a.in_width = spec_.in.width;
+    a.row_stride = spec_.out.row_stride;
+    a.in_row_stride = spec_.staged ? stage_.row_stride : spec_.in.row_stride;
+    a.zero_sides = spec_.window.padding_w == 1;
+    a.tile_rows = spec_.tile_rows;
+    a.tile = spec_.tile;
+    a.ask_ahead = memory_is_far();
+    a.out = frame.arena + spec_.out.offset;
+    a.out_stride = spec_.out.channel_stride;
+    a.residual = spec_.has_residual ? frame.arena + spec_.residual.offset : nullptr;
+    a.bias = spec_.bias.data();
+    a.mask = mask_.data();
+    a.activation = spec_.activation;
+    a.parts = 1;
+    return a;
+  }
+
+  // Transforms a band of the image and takes the convolution of it, band by band.
+  void run_bands(const Frame& frame) const {
+    const ConvStage::Bands& bands = stage_.bands;
+    const auto run_band = [&](int i, int member) {
+      float* rows = frame.scratch + member * stage_.floats;
+      WinogradArgs t = transform_args(frame, rows);
+      t.first = bands.row(bands.tile(i));
+      t.last = bands.row(bands.tile(i + 1));
+      if (any_slices_) transform_(t, 0, spec_.in.channels);
+      // Where the rows of the whole image would begin.
+      const int64_t before = int64_t{t.first} * 6 * kernels_.traits.lanes;
+      ConvArgs a = conv_args(frame, rows - before, stage_.channel_stride);
+      a.part = i;
+      a.parts = bands.count;
+      conv_(a, 0, units_);
+    };
+    if (frame.pool && bands.shared) {
+      frame.pool->share(bands.count, run_band);
+    } else {
+      for (int i = 0; i < bands.count; ++i) run_band(i, 0);
+    }
+  }
+
   void run_stage(const Frame& frame) const {
     const Image& in = spec_.in;
     StageArgs a{};
@@ -229,6 +211,14 @@ class ConvStep : public Step {
   }
 
   void run_transform(const Frame& frame) const {
+    const int channels = spec_.in.channels;
+    const int parts = frame.parts(channels, stage_.channel_stride);
+    WinogradArgs a = transform_args(frame, frame.scratch);
+    a.last = stage_.bands.rows;
+    frame.split(channels, parts, [&](int begin, int end, int) { transform_(a, begin, end); });
+  }
+
+  WinogradArgs transform_args(const Frame& frame, float* out) const {
     const Image& in = spec_.in;
     WinogradArgs a{};
     a.in = frame.arena + in.offset;
@@ -236,12 +226,11 @@ class ConvStep : public Step {
     a.height = in.height;
     a.width = in.width;
     a.in_row_stride = in.row_stride;
-    a.out = frame.scratch;
+    a.out = out;
     a.out_stride = stage_.channel_stride;
     a.plane_stride = stage_.plane_stride;
     a.parts = spec_.tile;
-    const int parts = frame.parts(in.channels, stage_.channel_stride);
-    frame.split(in.channels, parts, [&](int begin, int end, int) { transform_(a, begin, end); });
+    return a;
   }
 
   static constexpr int64_t kPartWork = 200000;  // multiplications
@@ -267,7 +256,7 @@ class ConvStep : public Step {
   int64_t margin_ = 0, row_floats_ = 0;
   mutable AlignedBuffer<float> rows_;  // staging: a row for each thread
   void (*transform_)(const WinogradArgs&, int, int) = nullptr;
-  void (*conv_)(const ConvArgs&, int, int) = nullptr;
+  const ConvFunction conv_;
 };
 
 }  // namespace
@@ -283,8 +272,9 @@ std::vector<uint8_t> pixel_mask(const Image& image) {
   return mask;
 }
 
-int64_t stage_floats(const ConvSpec& spec, int lanes) {
-  return spec.in.channels * ConvStage(spec, lanes).channel_stride;
+int64_t stage_floats(const ConvSpec& spec, int lanes, int threads) {
+  const ConvStage stage(spec, lanes, threads);
+  return stage.floats * (stage.bands.shared ? threads : 1);
 }
 
 std::unique_ptr<Step> make_conv_step(const KernelTable& kernels, int threads, const ConvSpec& spec,

@@ -44,14 +44,14 @@ LNX_INLINE Vec quads_right(Vec cur, [[maybe_unused]] Vec next) {
   return right(cur, next);
 }
 
-// The transformed rows of each channel, six vectors for each kLanes quads of a row; the rows above
-// and below those of the output are there as well.
+// The transformed rows of each channel, six vectors for each kLanes quads of a row: those that the
+// output's rows of vectors from `first` up to `last` read, from the one above to the one below.
 template <int kParts>
 static void transform_rows(const WinogradArgs& a, int begin, int end) {
   constexpr int kColumns = kOutputs / kParts * kLanes;
   const int apart = rows_apart(a.height, kParts);
   for (int c = begin; c < end; ++c)
-    for (int y = -1; y <= apart; ++y) {
+    for (int y = a.first - 1; y <= a.last; ++y) {
       const float* in = a.in + c * a.in_stride;
       const auto phases = [&](int x, Vec* q) LNX_LAMBDA {
         Vec columns[kOutputs];
@@ -65,7 +65,7 @@ static void transform_rows(const WinogradArgs& a, int begin, int end) {
         }
         part_by_four(columns, q);
       };
-      float* out = a.out + c * a.out_stride + (y + 1) * kPoints * kLanes;
+      float* out = a.out + c * a.out_stride + (y + 1 - a.first) * kPoints * kLanes;
       Vec before = zero(), q[kOutputs], next[kOutputs];
       phases(0, q);
       for (int x = 0; x < a.width; x += kColumns, out += a.plane_stride) {
