@@ -42,9 +42,13 @@ TUNED = {
     **{"learning_rate": 0.002, "distill": 0.7, "slices": 1.5, "latent_width": 8.0},
     "cost_weighted": False,
 }
+# MobileNetV2's slices are mostly single latents, which the rate alone moves: no target, but rates.
+# Slices of its depthwise layers, and of four channels where there are such, weigh as much.
+POINTWISE_RATES = {"ours-1": 0.25, "ours-2": 0.5, "ours-3": 1.0, "ours-4": 2.0}
 # Of ours-1: each at its rate, and but for the first at its computation.
 ABLATIONS: dict[str, dict[str, Any]] = {
     "rate-only": {"slices": 0.0, "target_macs": 0},
+    "rate-only-high": {"rate": 1.0, "slices": 0.0, "target_macs": 0},
     "width-3": {"latent_width": 3.0, "slices": 4.0},
     "cost": {"cost_weighted": True},
     "norm-1": {"slice_norm": 1.0},
@@ -70,9 +74,12 @@ def make_cell(row: str, seed: int, args: argparse.Namespace, data: Any) -> list[
     home = args.runs / f"{args.network}-s{seed}"
     rate, share, epochs = OURS.get(row.removesuffix("-g4"), OURS["ours-1"])
     # The target is a round number.
-    target = round(share * cells.dense_macs(baseline, data), -5)
+    target = round(share * cells.dense_macs(baseline, data) / 1e5) * 100_000
     tuned = replace(base, start=str(home / "dense"), rate=rate, target_macs=target, **TUNED)
     tuned = replace(tuned, epochs=args.epochs or epochs)
+    if args.network == "mobilenet_v2":
+        rate = POINTWISE_RATES.get(row.removesuffix("-g4"), 1.0)
+        tuned = replace(tuned, rate=rate, slices=rate, target_macs=0, latent_width=3.0)
     if row == "dense":
         return [cells.dense(baseline, data, home / "dense")]
     if row == "nncodec":
