@@ -20,12 +20,14 @@ from lilnetx.format import read_lnx, write_lnx
 from lilnetx.graph.from_torch import import_model
 from lilnetx.graph.ir import Conv2d, DenseWeight, Graph, LatentWeight
 from lilnetx.graph.shapes import infer_shapes
+from lilnetx.packing.trim import trim
 from lilnetx.train import loop
 from lilnetx.train.config import TrainConfig
 from lilnetx.train.networks import build_network
 
 NNCODEC = Path(__file__).with_name("nncodec_network.py")
 BATCH = 500
+TRIM_IMAGES = 2000  # as lilnetx pack --trim takes
 Row = dict[str, Any]
 
 
@@ -40,12 +42,16 @@ def dense(config: TrainConfig, data: ImageDataset, folder: Path) -> Row:
     }
 
 
-def ours(config: TrainConfig, data: ImageDataset, folder: Path) -> Row:
+def ours(config: TrainConfig, data: ImageDataset, folder: Path, trimmed: float) -> Row:
     trained = loop.train(config, data, folder, progress=False)
     path = folder / "model.lnx"
+    if trimmed:
+        trained_on, _ = validation_split(len(data.train_images), config.validation, config.seed)
+        images = normalise(data.train_images[trained_on[:TRIM_IMAGES]], data.mean, data.std)
+        trim(trained.model, torch.from_numpy(images), trimmed, seed=config.seed)
     lilnetx.pack(trained.model, path, input_shape=data.facts.image_shape)
     computation = f"{config.target_macs / 1e6:g} M MACs" if config.target_macs else "no slices"
-    setting = f"rate {config.rate:g}, {computation}"
+    setting = f"rate {config.rate:g}, {computation}, trimmed by {trimmed:g}"
     return {
         **judge(read_lnx(path), config, data),
         "bytes": path.stat().st_size,

@@ -94,7 +94,7 @@ def make_cell(row: str, seed: int, args: argparse.Namespace, data: Any) -> list[
         return [cells.pruned(tuned, data, home / row, sparsity=PRUNED[row])]
     if row.endswith("-g4"):
         tuned = replace(tuned, slice_1x1=4)
-    return [cells.ours(replace(tuned, **ABLATIONS.get(row, {})), data, home / row)]
+    return [cells.ours(replace(tuned, **ABLATIONS.get(row, {})), data, home / row, args.trim)]
 
 
 def all_rows() -> list[str]:
@@ -162,6 +162,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=0, help="of fine-tuning (default: as tuned)")
     parser.add_argument("--dense-epochs", type=int, default=30)
     parser.add_argument("--train-images", type=int, default=0)
+    parser.add_argument("--trim", type=float, default=0.002, help="ours, as lilnetx pack's; 0: not")
     parser.add_argument("--precision", default="bf16")
     parser.add_argument("--data-root", default=None)
     parser.add_argument("--nncodec-python", default=sys.executable)
