@@ -50,8 +50,12 @@ def ours(config: TrainConfig, data: ImageDataset, folder: Path, trimmed: float) 
         images = normalise(data.train_images[trained_on[:TRIM_IMAGES]], data.mean, data.std)
         trim(trained.model, torch.from_numpy(images), trimmed, seed=config.seed)
     lilnetx.pack(trained.model, path, input_shape=data.facts.image_shape)
-    computation = f"{config.target_macs / 1e6:g} M MACs" if config.target_macs else "no slices"
-    setting = f"rate {config.rate:g}, {computation}, trimmed by {trimmed:g}"
+    setting = f"rate {config.rate:g}"
+    if config.target_macs:
+        setting += f", {config.target_macs / 1e6:g} M MACs"
+    else:
+        setting += f", slices {config.slices:g}" if config.slices else ", no slices"
+    setting += f", trimmed by {trimmed:g}" if trimmed else ""
     return {
         **judge(read_lnx(path), config, data),
         "bytes": path.stat().st_size,

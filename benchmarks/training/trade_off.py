@@ -42,7 +42,7 @@ TUNED = {
     **{"learning_rate": 0.002, "distill": 0.7, "slices": 1.5, "latent_width": 8.0},
     "cost_weighted": False,
 }
-# For accuracy: what a long run can afford.
+# For accuracy: what a long run can afford; not with --epochs.
 PATIENT = {"ours-1": {"learning_rate": 0.003, "macs_settled": 0.6}}
 # MobileNetV2's slices are mostly single latents, which the rate alone moves: no target, but rates.
 # Slices of its depthwise layers, and of four channels where there are such, weigh as much.
@@ -147,7 +147,7 @@ def spread(values: list[float], digits: int) -> str:
     if not values:
         return "–"
     mean = f"{statistics.mean(values):,.{digits}f}"
-    if len(values) == 1:
+    if min(values) == max(values):
         return mean
     return f"{mean} ({min(values):,.{digits}f} to {max(values):,.{digits}f})"
 

@@ -78,7 +78,7 @@ class Steering:
         target_bytes: int,
         target_macs: int,
         file_bytes: Callable[[], int],
-        macs_settled: float = 0.8,
+        macs_settled: float,
     ) -> None:
         self._handle, self._file_bytes = handle, file_bytes
         self._target_bytes, self._target_macs = target_bytes, target_macs

@@ -122,7 +122,7 @@ def test_targets_that_cannot_be_steered_for_are_refused(tmp_path, change):
     config = dataclasses.replace(STEERED, **{"target_bytes": 3000, **change})
     with pytest.raises(UsageError, match="target_bytes"):
         loop.train(config, DATA, tmp_path / "run", progress=False)
-    assert json.dumps(config.as_json())
+    assert not (tmp_path / "run").exists()
 
 
 def test_computation_must_settle_before_the_end(tmp_path):
