@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 
+#include "cpu/step.h"
+
 namespace lnx {
 namespace {
 
@@ -10,10 +12,7 @@ int floor_div(int a, int b) { return a / b - (a % b != 0 && (a < 0) != (b < 0));
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
-// Of transformed rows that one band has, and of whole tiles that a band of a thread has at least.
-constexpr int64_t kBandBytes = 512 * 1024;
-constexpr int64_t kTilesPerBand = 3;
-constexpr int kBandsPerThread = 2;
+constexpr int64_t kBandBytes = 512 * 1024;  // of transformed rows
 
 }  // namespace
 
@@ -60,15 +59,16 @@ void ConvStage::transformed_rows(const ConvSpec& spec, int lanes, int threads) {
   const int64_t fitting = (bytes + kBandBytes - 1) / kBandBytes;
   if (threads == 1) {
     bands.count = static_cast<int>(std::min<int64_t>(fitting, bands.tiles));
-  } else if (bands.tiles >= kTilesPerBand * kBandsPerThread * int64_t{threads}) {
+  } else if (bands.tiles >= kTilesPerPart * Frame::kPartsPerThread * int64_t{threads}) {
     bands.shared = true;
     bands.count = static_cast<int>(
-        std::clamp<int64_t>(fitting, kBandsPerThread * int64_t{threads}, bands.tiles));
+        std::clamp<int64_t>(fitting, Frame::kPartsPerThread * int64_t{threads}, bands.tiles));
   }
   int most = 0;
   for (int i = 0; i < bands.count; ++i)
     most = std::max(most, bands.row(bands.tile(i + 1)) - bands.row(bands.tile(i)));
-  plane_stride = (int64_t{most} + 2) * 6 * lanes;
+  row_stride = 6 * lanes;
+  plane_stride = (int64_t{most} + 2) * row_stride;
   channel_stride = blocks * plane_stride;
   taps = {0, static_cast<int32_t>(plane_stride)};
 }

@@ -8,6 +8,10 @@
 
 namespace lnx {
 
+// From as many on threads share the tiles of an image, which each reads its own part of, and not
+// the filters, for which all of them read all of it.
+constexpr int kTilesPerPart = 3;
+
 // Geometry of the planes that a staged convolution reads: one for each vertical phase in use and
 // each column of taps. With the columns' shifts in the planes, taps differ by whole rows only, and
 // their loads stay aligned. (For Winograd: of the transformed rows.)

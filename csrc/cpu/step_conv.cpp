@@ -164,7 +164,7 @@ class ConvStep : public Step {
       t.last = bands.row(bands.tile(i + 1));
       if (any_slices_) transform_(t, 0, spec_.in.channels);
       // Where the rows of the whole image would begin.
-      const int64_t before = int64_t{t.first} * 6 * kernels_.traits.lanes;
+      const int64_t before = int64_t{t.first} * stage_.row_stride;
       ConvArgs a = conv_args(frame, rows - before, stage_.channel_stride);
       a.part = i;
       a.parts = bands.count;
@@ -234,10 +234,7 @@ class ConvStep : public Step {
   }
 
   static constexpr int64_t kPartWork = 200000;  // multiplications
-  // From as many on threads share the tiles of an image, which each reads its own part of, and not
-  // the filters, for which all of them read all of it.
-  static constexpr int kTilesPerPart = 3;
-  static constexpr int kFewTiles = 4;  // as many passes teach the branch predictor little
+  static constexpr int kFewTiles = 4;           // as many passes teach the branch predictor little
 
   const KernelTable& kernels_;
   const ConvSpec spec_;
