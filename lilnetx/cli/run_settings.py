@@ -23,6 +23,7 @@ def add_settings(parser: argparse.ArgumentParser, *, but: tuple[str, ...] = ()) 
     """
     from lilnetx.data import DATASETS
     from lilnetx.train.config import TrainConfig
+    from lilnetx.train.device import DEVICES
     from lilnetx.train.networks import NETWORKS
 
     help_texts = _attribute_docs(TrainConfig)
@@ -32,7 +33,15 @@ def add_settings(parser: argparse.ArgumentParser, *, but: tuple[str, ...] = ()) 
     parser.add_argument(
         "--threads", type=positive_int, metavar="N", help="threads to use (default: torch's choice)"
     )
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument(
+        "--device",
+        choices=DEVICES,
+        default="auto",
+        help="where to train: auto takes a GPU where there is one (default)",
+    )
+    parser.add_argument(
+        "--quiet", action="store_true", help="no progress bar, no line after each epoch"
+    )
     settings = parser.add_argument_group("settings of the run")
     for field in dataclasses.fields(TrainConfig):
         if field.name in ("network", "data", *but):

@@ -66,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
             study=args.study,
             grace=args.grace,
             progress=not args.quiet,
+            device=args.device,
             say=lambda line: print(line, flush=True),
         )
     except KeyboardInterrupt:

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from lilnetx.data import load
-    from lilnetx.train.distributed import join_processes, leave_processes
+    from lilnetx.train.distributed import leave_processes, place_among_processes
     from lilnetx.train.loop import CHECKPOINT, train
 
     config = settings_of(args)
@@ -61,7 +61,12 @@ def run(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     try:
         trained = train(
-            config, data, args.output, progress=not args.quiet, tensorboard=args.tensorboard
+            config,
+            data,
+            args.output,
+            progress=not args.quiet,
+            tensorboard=args.tensorboard,
+            device=args.device,
         )
     except KeyboardInterrupt:
         if (args.output / CHECKPOINT).exists():
@@ -70,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
         raise
-    rank, _ = join_processes()
+    rank, _ = place_among_processes()
     leave_processes()
     if rank:
         return EXIT_OK

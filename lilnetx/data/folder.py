@@ -51,6 +51,12 @@ class FolderImages:
     def __len__(self) -> int:
         return len(self.paths)
 
+    @property
+    def names(self) -> list[str]:
+        """The paths without the folder that all are in, which may be moved."""
+        shared = len(os.path.commonpath(self.paths))
+        return [path[shared:] for path in self.paths]
+
     def __getitem__(self, index: Any) -> NDArray[np.uint8]:
         """The middles of the images of a slice or of an array of indices.
 

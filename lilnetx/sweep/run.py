@@ -72,6 +72,7 @@ def run_sweep(
     study: str = "lilnetx",
     grace: float = 60.0,
     progress: bool = True,
+    device: str = "auto",
     say: Callable[[str], None] = print,
 ) -> list[Outcome]:
     """Take part in a sweep until all of its trials are done.
@@ -88,7 +89,8 @@ def run_sweep(
         storage: See :func:`.storage.open_study`; the file ``sweep.db`` in the folder by default.
         study: Name of the sweep in the storage.
         grace: Seconds of silence after which a process counts as dead.
-        progress: Whether runs show a bar.
+        progress: Whether runs show a bar, and a line after each epoch.
+        device: Where runs train, as :func:`lilnetx.train.loop.train` takes it.
         say: Told a line whenever something was done.
 
     Returns:
@@ -106,12 +108,13 @@ def run_sweep(
         raise OutputError(f"{folder}: cannot be written ({error.strerror})") from error
     shared = open_study(storage or str(folder / STORAGE), study, plan.definition())
     board = Board(shared, plan.space, plan.count(), grace, plan.config.seed)
+    how = {"progress": progress, "device": device}
     told = ""
     while True:
         claim = board.claim()
         if claim is not None:
             say(f"trial {claim.slot}: {_text(claim.values)}")
-            _take(plan, data, folder, board, claim, progress, say)
+            _take(plan, data, folder, board, claim, how, say)
             write_reports(folder, plan.definition(), outcomes_of(board), plan.count())
         counts = board.counts()
         line = f"{counts.done} of {counts.slots} trials done"
@@ -157,14 +160,14 @@ def _take(
     folder: Path,
     board: Board,
     claim: Claim,
-    progress: bool,
+    how: Mapping[str, Any],
     say: Callable[[str], None],
 ) -> None:
     """Run one trial; whatever ends it early leaves its slot to be tried again."""
     config = plan.settings(claim.values)
     try:
         with board.at_work(claim):
-            values, facts = _train(config, data, folder / "trials" / _name(claim, config), progress)
+            values, facts = _train(config, data, folder / "trials" / _name(claim, config), how)
         kept = board.finish(claim, values, facts)
     except KeyboardInterrupt:
         board.withdraw(claim.trial)
@@ -188,7 +191,7 @@ def _take(
 
 
 def _train(
-    config: TrainConfig, data: ImageDataset, folder: Path, progress: bool
+    config: TrainConfig, data: ImageDataset, folder: Path, how: Mapping[str, Any]
 ) -> tuple[tuple[float, float, float], dict[str, Any]]:
     """Train and pack; a trial's values, in the order of the study's directions, and its facts."""
     from lilnetx.packing import pack
@@ -196,7 +199,7 @@ def _train(
     from lilnetx.train.origin import file_meta
 
     began = time.monotonic()
-    trained = train(config, data, folder, progress=progress)
+    trained = train(config, data, folder, **how)
     path = folder / "model.lnx"
     meta = file_meta(config, data.facts, config.epochs)
     pack(trained.model, path, input_shape=data.facts.image_shape, meta=meta)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from lilnetx.atomic import atomic_write
-from lilnetx.data import DataFacts
+from lilnetx.data import DataFacts, ImageDataset
 from lilnetx.errors import CheckpointError, UsageError
 from lilnetx.train.config import TrainConfig
 
@@ -20,7 +20,7 @@ _VERSION = 1
 def save_checkpoint(
     path: Path,
     config: TrainConfig,
-    facts: DataFacts,
+    data: ImageDataset,
     epoch: int,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -30,7 +30,8 @@ def save_checkpoint(
     state = {
         "lilnetx_checkpoint": _VERSION,
         "config": config.as_json(),
-        "data": facts.as_json(),
+        "data": data.facts.as_json(),
+        "images": data.digest(),
         "epoch": epoch,
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -109,6 +110,18 @@ def require_same_config(path: Path, stored: TrainConfig, wanted: TrainConfig) ->
         raise CheckpointError(
             f"{path} was made with other settings ({'; '.join(differences)}): resume with the same "
             "settings, or train into another folder"
+        )
+
+
+def require_same_data(path: Path, state: dict[str, Any], data: ImageDataset) -> None:
+    """Refuse to resume a run on other images than it began with; CheckpointError.
+
+    Those held out for validation could be among the ones that it was trained with.
+    """
+    if state["data"] != data.facts or state.get("images") != data.digest():
+        raise CheckpointError(
+            f"{path} was made with other images (files added, removed or renamed, or another "
+            "folder): resume with the same, or train into another folder"
         )
 
 

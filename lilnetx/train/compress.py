@@ -22,20 +22,21 @@ def compress(
     objective: Objective | None = None,
     *,
     slice_1x1: int = 1,
-    exclude: Iterable[str] = (),
+    exclude: str | Iterable[str] = (),
     latent_width: float = 3.0,
 ) -> CompressionHandle:
     """Make a model's convolutions and linear layers train as integer latents, in place.
 
     An existing training loop needs two lines: this call before the optimiser is made, and
-    ``loss = loss + handle.penalty()`` in the loop.
+    ``loss = loss + handle.penalty()`` in the loop. Layers whose weight is frozen
+    (``requires_grad=False``) stay dense, with the weights that they have.
 
     Args:
         model: Any module with ``Conv2d`` or ``Linear`` layers. Its present weights, trained or
             fresh, are what the latents start from.
         objective: Weights of the penalty.
         slice_1x1: Input channels in a slice of 1x1 and linear layers: 1 (the paper) or 4.
-        exclude: Names or patterns (``"stem*"``) of layers to leave dense.
+        exclude: A name or pattern (``"stem*"``) of layers to leave dense, or several.
         latent_width: Root mean square of a group's latents at the start, in quantisation steps.
 
     Returns:
@@ -45,10 +46,15 @@ def compress(
         CompressionError: Nothing to compress, already compressed, or a bad argument.
     """
     objective = objective or Objective()
+    if not isinstance(objective, Objective):
+        raise CompressionError(f"objective must be an Objective, not {type(objective).__name__}")
     objective.check()
     if slice_1x1 not in (1, 4):
         raise CompressionError(f"slice_1x1 must be 1 or 4, not {slice_1x1}")
-    chosen = _layers_to_compress(model, tuple(exclude))
+    if not (math.isfinite(latent_width) and latent_width > 0):
+        raise CompressionError(f"latent_width must be above 0, not {latent_width}")
+    patterns = (exclude,) if isinstance(exclude, str) else tuple(exclude)
+    chosen = _layers_to_compress(model, patterns)
     groups: dict[str, list[tuple[str, nn.Conv2d | nn.Linear]]] = {}
     for name, module in chosen:
         groups.setdefault(_group_name(module, slice_1x1), []).append((name, module))
@@ -83,27 +89,47 @@ def _layers_to_compress(
             known = ", ".join(name for name, _ in named)
             raise CompressionError(f"exclude={pattern!r} matches no layer; layers are: {known}")
     chosen = [(n, m) for n, m in named if not any(fnmatchcase(n, p) for p in exclude)]
+    chosen = [(n, m) for n, m in chosen if _check_weight(n, m._parameters.get("weight"))]
     if not chosen:
         raise CompressionError("the model has no Conv2d or Linear layer to compress")
-    seen: dict[int, str] = {}
-    for name, module in chosen:
-        weight = module._parameters.get("weight")
-        if weight is None:
-            raise CompressionError(
-                f"layer {name!r} has no plain weight (pruned or normalised): make it permanent "
-                "first, for example by torch.nn.utils.prune.remove"
-            )
-        if weight.dtype != torch.float32:
-            raise CompressionError(
-                f"layer {name!r} has a weight of {weight.dtype}; latents train in float32: use "
-                "model.float(), and autocast for reduced precision"
-            )
-        if id(weight) in seen:
-            raise CompressionError(
-                f"layers {seen[id(weight)]!r} and {name!r} share one weight; exclude one of them"
-            )
-        seen[id(weight)] = name
+    _refuse_shared_weights(model, chosen)
     return chosen
+
+
+def _check_weight(name: str, weight: Tensor | None) -> bool:
+    """Whether a layer's weight is trained; CompressionError if latents cannot stand for it."""
+    if weight is None:
+        raise CompressionError(
+            f"layer {name!r} has no plain weight (pruned or normalised): make it permanent "
+            "first, for example by torch.nn.utils.prune.remove"
+        )
+    if not weight.requires_grad:
+        return False
+    if weight.dtype != torch.float32:
+        raise CompressionError(
+            f"layer {name!r} has a weight of {weight.dtype}; latents train in float32: use "
+            "model.float(), and autocast for reduced precision"
+        )
+    if not bool(weight.isfinite().all()):
+        raise CompressionError(f"layer {name!r} has weights that are no finite numbers")
+    return True
+
+
+def _refuse_shared_weights(
+    model: nn.Module, chosen: list[tuple[str, nn.Conv2d | nn.Linear]]
+) -> None:
+    """The other module would find latents in a shape of their own where it looks for its weight."""
+    ours: dict[int, str] = {}
+    for name, module in chosen:
+        ours.setdefault(id(module.weight), name)
+    for name, module in model.named_modules():
+        for parameter in module._parameters.values():
+            owner = ours.get(id(parameter), name)
+            if owner != name:
+                raise CompressionError(
+                    f"modules {owner!r} and {name!r} share one weight: exclude both, or give each "
+                    "a copy of its own"
+                )
 
 
 def _group_name(module: nn.Conv2d | nn.Linear, slice_1x1: int) -> str:

@@ -42,7 +42,8 @@ class TrainConfig:
             weight of the slice norms; 0 for none.
         macs_settled: Share of the run after which target_macs holds and zero slices stay zero; the
             rest recovers accuracy.
-        penalty_ramp: Share of the run over which the penalty rises to its full weight.
+        penalty_ramp: Share of the run over which the penalty rises to its full weight; with a
+            target, it begins there.
         slice_1x1: Input channels in a slice of 1x1 and linear layers.
         weight_decay: Of biases, batch norm and, in a dense run, weights.
         crop_padding: Pixels of padding for random crops; 0 for none.
@@ -122,8 +123,6 @@ class TrainConfig:
         for target, field in (("target_bytes", "rate"), ("target_macs", "slices")):
             if getattr(self, target) and (self.dense or not getattr(self, field)):
                 raise UsageError(f"{target} is reached by steering {field}, which must be above 0")
-        if self.start and self.dense:
-            raise UsageError("start is for compressed runs: a dense run starts fresh")
         for name in ("warmup", "penalty_ramp", "macs_settled"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} must be in [0, 1), not {getattr(self, name)}")

@@ -20,14 +20,17 @@ from torch.distributed.nn.functional import all_reduce
 from lilnetx.errors import UsageError
 
 
-def join_processes() -> tuple[int, int]:
+def join_processes(device: torch.device) -> tuple[int, int]:
     """Join the group that the launcher made: rank and number of processes; (0, 1) without one.
+
+    Args:
+        device: Of this process: processes on GPUs talk by nccl, others by gloo.
 
     Raises:
         UsageError: The launcher's environment variables are incomplete.
     """
     if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
+        return place_among_processes()
     if int(os.environ.get("WORLD_SIZE", "1")) <= 1:
         return 0, 1
     missing = [n for n in ("RANK", "MASTER_ADDR", "MASTER_PORT") if n not in os.environ]
@@ -35,8 +38,15 @@ def join_processes() -> tuple[int, int]:
         raise UsageError(
             f"WORLD_SIZE is set, but not {', '.join(missing)}: start by torchrun --nproc-per-node N"
         )
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return dist.get_rank(), dist.get_world_size()
+
+
+def place_among_processes() -> tuple[int, int]:
+    """Rank and number of the processes that train one model; (0, 1) for one that does so alone."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
 
 
 def leave_processes() -> None:
@@ -53,18 +63,18 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
         if not self.training:
             return super().forward(x)
         values = x.float()
-        sums = torch.cat([values.sum((0, 2, 3)), values.square().sum((0, 2, 3))])
         count = x.new_tensor([x.numel() // x.shape[1]], dtype=torch.float32)
-        sums, count = all_reduce(sums), all_reduce(count)  # type: ignore[no-untyped-call]
-        mean, square = (sums / count).chunk(2)
-        variance = square - mean.square()
+        sums = all_reduce(torch.cat([values.sum((0, 2, 3)), count]))  # type: ignore[no-untyped-call]
+        mean, count = sums[:-1] / sums[-1], sums[-1]
+        # Of the centred values: the mean of squares less the squared mean cancels in float32.
+        values = values - mean.view(1, -1, 1, 1)
+        variance = all_reduce(values.square().sum((0, 2, 3))) / count  # type: ignore[no-untyped-call]
         with torch.no_grad():
             self._update_statistics(mean, variance * count / (count - 1))
         scale = torch.rsqrt(variance + self.eps)
-        shift = -mean * scale
+        normalised = values * (scale * self.weight if self.affine else scale).view(1, -1, 1, 1)
         if self.affine:
-            scale, shift = scale * self.weight, shift * self.weight + self.bias
-        normalised = values * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)
+            normalised = normalised + self.bias.view(1, -1, 1, 1)
         out: Tensor = normalised.to(x.dtype)
         return out
 
@@ -91,7 +101,9 @@ def average(values: list[float]) -> list[float]:
     """The mean of each value over all processes."""
     if not (dist.is_available() and dist.is_initialized()):
         return values
-    total = torch.tensor(values, dtype=torch.float64)
+    # nccl takes tensors of the GPU alone.
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    total = torch.tensor(values, dtype=torch.float64, device=device)
     dist.all_reduce(total)
     return [float(v) / dist.get_world_size() for v in total]
 

@@ -18,13 +18,21 @@ from lilnetx.train.latents import to_slices
 
 # Below this share of unexplained energy taps count as uncorrelated: fresh weights.
 _CORRELATED = 0.02
+# Below this root mean square weights count as zero.
+_NOTHING = 1e-6
 
 
 def group_step(weights: Sequence[Tensor], latent_width: float) -> float:
-    """The quantisation step at which a group's latents have root mean square ``latent_width``."""
-    square = sum(float(w.double().square().sum()) for w in weights)
-    rms = math.sqrt(square / sum(w.numel() for w in weights))
-    return max(rms, 1e-6) / latent_width
+    """The quantisation step at which a group's latents have root mean square ``latent_width``.
+
+    A group of zeros, such as a fresh head, gets the step of weights whose variance is one over
+    their number for each output (LeCun et al. 1998, efficient backprop, section 4.6).
+    """
+    count = sum(w.numel() for w in weights)
+    rms = math.sqrt(sum(float(w.double().square().sum()) for w in weights) / count)
+    if rms < _NOTHING:
+        rms = math.sqrt(sum(len(w) for w in weights) / count)
+    return rms / latent_width
 
 
 def decorrelating_rotation(weights: Sequence[Tensor], length: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from lilnetx.data import ImageDataset, normalise
 from lilnetx.data.folder import FolderImages
 from lilnetx.train.config import TrainConfig
-from lilnetx.train.feed import Batch, epoch_seed
+from lilnetx.train.feed import Batch, count_steps, epoch_seed, some_images
 from lilnetx.train.precision import channels_last
 
 # Batches that are made ready while a step runs.
@@ -36,20 +35,22 @@ class FolderBatches:
         data: ImageDataset,
         images: FolderImages,
         index: NDArray[np.int64],
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
         self._config, self._data, self._images = config, data, images
-        self._index = index[: config.train_images] if config.train_images else index
-        self.steps = math.ceil(len(self._index) / config.batch_size)
+        self._index, self._rank, self._ranks = some_images(config, index), rank, ranks
+        self.steps = count_steps(len(self._index), config.batch_size, ranks)
 
-    def epoch(self, epoch: int, rank: int = 0, ranks: int = 1) -> Iterator[Batch]:
+    def epoch(self, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch, or a rank's share of them; DataError names a damaged image."""
-        config = self._config
+        config, rank, ranks = self._config, self._rank, self._ranks
         seed = epoch_seed(config.seed, epoch)
         generator = torch.Generator().manual_seed(seed)
         order = self._index[torch.randperm(len(self._index), generator=generator).numpy()]
 
-        def make(first: int) -> Batch:
-            whole = order[first : first + config.batch_size]
+        def make(step: int) -> Batch:
+            whole = order[step * config.batch_size :][: config.batch_size]
             mine = whole[rank::ranks]
             pixels = self._images.random_parts(mine, (seed,), config.crop_area, config.flip)
             inputs = torch.from_numpy(normalise(pixels, self._data.mean, self._data.std))
@@ -58,8 +59,8 @@ class FolderBatches:
 
         with ThreadPoolExecutor(1) as ahead:
             pending: deque[Future[Batch]] = deque()
-            for first in range(0, len(order), config.batch_size):
-                pending.append(ahead.submit(make, first))
+            for step in range(self.steps):
+                pending.append(ahead.submit(make, step))
                 if len(pending) > _AHEAD:
                     yield pending.popleft().result()
             while pending:

@@ -6,9 +6,9 @@ import math
 from typing import Any, cast
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
+from lilnetx.train.distributed import place_among_processes
 from lilnetx.train.latents import LatentParametrization, is_pointwise
 from lilnetx.train.objective import Objective
 from lilnetx.train.rate import expected_bits_tables, slice_norms, table_bits
@@ -24,14 +24,23 @@ class CompressedLayer:
         self.name = name
         self.module = module
         self.parametrization = parametrization
-        # Pixels of one output image: every slice is applied once for each of them.
+        # Pixels of one output image: every slice is applied once for each of them. Of a layer that
+        # the model calls several times, of all the calls.
         self.output_area = 1
+        # Of the calls so far in the model's pass under way; None outside of one.
+        self.area_so_far: int | None = None
         module.register_forward_hook(self._record_output_area)
 
     def _record_output_area(self, module: nn.Module, args: Any, output: Tensor) -> None:
         # Linear layers may be applied at many positions, (N, ..., features).
         linear = isinstance(module, nn.Linear)
-        self.output_area = math.prod(output.shape[1:-1] if linear else output.shape[-2:])
+        # Sizes are tensors while torch.jit traces.
+        area = math.prod(
+            int(size) for size in (output.shape[1:-1] if linear else output.shape[-2:])
+        )
+        if self.area_so_far is not None:
+            area = self.area_so_far = self.area_so_far + area
+        self.output_area = area
 
     @property
     def original(self) -> nn.Parameter:
@@ -63,10 +72,20 @@ class CompressionHandle:
         self.model = model
         self.objective = objective
         self.layers = layers
+        model.register_forward_pre_hook(self._begin_pass)
+        model.register_forward_hook(self._end_pass, always_call=True)
         self._groups: dict[str, list[CompressedLayer]] = {}
         self._weights: dict[str, tuple[Any, Tensor]] = {}
         for layer in layers:
             self._groups.setdefault(layer.parametrization.decoder.name, []).append(layer)
+
+    def _begin_pass(self, module: nn.Module, args: Any) -> None:
+        for layer in self.layers:
+            layer.area_so_far = 0
+
+    def _end_pass(self, module: nn.Module, args: Any, output: Any) -> None:
+        for layer in self.layers:
+            layer.area_so_far = None
 
     @property
     def latent_count(self) -> int:
@@ -83,10 +102,10 @@ class CompressionHandle:
         Args:
             ramp: Factor in [0, 1] on the whole penalty, for a warm-up.
         """
-        rank, ranks = _place_among_processes()
+        rank, ranks = place_among_processes()
         if rank:
             return self._zero_penalty()
-        penalty = self._penalty(ramp * ranks)
+        penalty = self._penalty(ramp) * (ranks / self.latent_count)
         return penalty if ranks == 1 else penalty + self._zero_penalty()
 
     def _zero_penalty(self) -> Tensor:
@@ -95,28 +114,35 @@ class CompressionHandle:
         sums = [p.sum() for d in decoders.values() for p in d.density.parameters()]
         return torch.stack(sums).sum() * 0.0
 
-    def _penalty(self, factor: float) -> Tensor:
+    def _penalty(self, ramp: float) -> Tensor:
         objective = self.objective
-        total = torch.zeros((), device=self.layers[0].original.device)
         rows = {name: _rows(members) for name, members in self._groups.items()}
-        if objective.rate:
-            total = total + objective.rate * self._bits(rows)
+        total = self._rate(rows, objective.rate * ramp)
         mean_area = self._mean_output_area()
         for name in self._groups:
-            if objective.slices and rows[name].shape[1] > 1:
+            if objective.slices and (rows[name].shape[1] > 1 or objective.single_latents):
                 weights = None
                 if objective.cost_weighted:
                     weights = self._row_weights(name, mean_area)
                 norms = slice_norms(
                     rows[name], weights, objective.slice_norm, concave=objective.concave
                 )
-                total = total + objective.slices * norms
+                total = total + ramp * objective.slices * norms
             if objective.l2:
-                total = total + objective.l2 * rows[name].square().sum()
-        return total * (factor / self.latent_count)
+                total = total + ramp * objective.l2 * rows[name].square().sum()
+        return total
+
+    def _rate(self, rows: dict[str, Tensor], weight: float) -> Tensor:
+        """``weight`` times the latents' self-information under the rounding's noise.
+
+        Densities follow the latents at full weight, whatever theirs is: they must know the latents
+        well when the rate is raised, and count their bits when there is none.
+        """
+        rows = {name: _scale_gradient(r, weight) for name, r in rows.items()}
+        bits = self._bits(rows)
+        return weight * bits.detach() + (bits - bits.detach())
 
     def _bits(self, rows: dict[str, Tensor]) -> Tensor:
-        """Sum of the latents' self-information under the rounding's noise."""
         densities = [
             members[0].parametrization.decoder.density for members in self._groups.values()
         ]
@@ -203,17 +229,26 @@ class CompressionHandle:
         return summarise(rows)
 
 
+def _scale_gradient(values: Tensor, factor: float) -> Tensor:
+    """The values, whose gradient is multiplied by a factor."""
+    same: Tensor = _ScaledGradient.apply(values, factor)  # type: ignore[no-untyped-call]
+    return same
+
+
+class _ScaledGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0] * ctx.factor, None
+
+
 def _rows(members: list[CompressedLayer]) -> Tensor:
     """All latents of a group, shape ``(slices, n)``."""
-    n = members[0].original.shape[-1]
-    unit = members[0].parametrization.unit
-    if all(m.parametrization.kept is None and m.parametrization.unit == unit for m in members):
-        # One division for all layers instead of one for each.
-        return torch.cat([m.original.reshape(-1, n) for m in members]) / unit
-    return torch.cat([m.latents().reshape(-1, n) for m in members])
-
-
-def _place_among_processes() -> tuple[int, int]:
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    return 0, 1
+    first = members[0].parametrization
+    kept = [m.original * m.parametrization.kept for m in members]
+    # The unit is the group's: one division for all layers instead of one for each.
+    return torch.cat([k.reshape(-1, first.length) for k in kept]) / first.unit

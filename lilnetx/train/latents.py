@@ -58,7 +58,9 @@ class _RoundAndDecode(torch.autograd.Function):
         rounded, grid, inside = ctx.saved_tensors
         slices = grads[0].reshape(-1, len(grid))
         by_latents = slices @ (grid.T / ctx.unit)
-        by_matrix = (rounded.view_as(slices).T @ slices).mul_(inside)
+        by_matrix = rounded.view_as(slices).T @ slices
+        # An entry beyond the grid's end may only come back.
+        by_matrix.mul_(inside | (by_matrix * grid > 0))
         return by_latents.view_as(rounded), by_matrix, None, None, None
 
 
@@ -122,19 +124,22 @@ class LatentParametrization(nn.Module):
         unit: Size of one latent step in the trained tensor.
     """
 
+    kept: Tensor
+
     def __init__(self, decoder: LatentDecoder, weight_shape: tuple[int, ...], unit: float) -> None:
         super().__init__()
         self.decoder = decoder
         self.weight_shape = weight_shape
         self.length = decoder.matrix.shape[0]
         self.unit = unit
-        # 0 for slices that are fixed to zero, else 1, shape (F, S, 1); None while none is fixed.
-        self.kept: Tensor | None = None
+        # 0 for slices that are fixed to zero, else 1. A buffer, as what belongs to the layer in
+        # checkpoints, on devices and in moving averages.
+        slices = math.prod(weight_shape[1:]) / self.length
+        self.register_buffer("kept", torch.ones(weight_shape[0], math.ceil(slices), 1))
 
     def latents(self, original: Tensor) -> Tensor:
         """The unrounded latents, shape ``(F, S, n)``, in units of the quantisation step."""
-        phi = original / self.unit
-        return phi if self.kept is None else phi * self.kept
+        return original * self.kept / self.unit
 
     def integers(self, original: Tensor) -> Tensor:
         """The latents as int32, shape ``(F, S, n)``."""
@@ -143,7 +148,8 @@ class LatentParametrization(nn.Module):
     def fix_zero_slices(self, original: Tensor) -> None:
         """Keep the slices that are zero now at zero from here on."""
         zero = (self.integers(original) == 0).all(dim=-1, keepdim=True)
-        self.kept = (~zero).to(original.dtype)
+        # Anew, not in place: a step's backward pass may still need the old one.
+        self.kept = (~zero).to(self.kept.dtype)
 
     def forward(self, original: Tensor) -> Tensor:
         """The weight that the layer uses, shape ``weight_shape``."""
@@ -155,10 +161,7 @@ class LatentParametrization(nn.Module):
             return self._decode(original)
 
     def _decode(self, original: Tensor) -> Tensor:
-        latents = original.float()
-        if self.kept is not None:
-            latents = latents * self.kept
-        slices = self.decoder(latents, unit=self.unit, exact=not self.training)
+        slices = self.decoder(original.float() * self.kept, unit=self.unit, exact=not self.training)
         return unslice(slices, self.weight_shape)
 
     def right_inverse(self, weight: Tensor) -> Tensor:
@@ -170,18 +173,11 @@ class LatentParametrization(nn.Module):
 
     def get_extra_state(self) -> dict[str, Any]:
         """What belongs to a checkpoint as much as the latents do."""
-        return {"unit": self.unit, "kept": self.kept}
+        return {"unit": self.unit}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restores the unit, and the slices that are fixed to zero."""
+        """Restores the unit."""
         self.unit = float(state["unit"])
-        self.kept = state.get("kept")
-
-    def _apply(self, fn: Any, recurse: bool = True) -> LatentParametrization:
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        if self.kept is not None:
-            self.kept = fn(self.kept)
-        return self
 
     def extra_repr(self) -> str:
         """Shown by ``print(model)``."""

@@ -11,36 +11,36 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from lilnetx.data import ImageDataset, Images, normalise, validation_split
+from lilnetx.data import ImageDataset, validation_split
 from lilnetx.data.folder import FolderImages
-from lilnetx.errors import DivergedError, MissingExtraError, OutputError, UsageError
+from lilnetx.errors import DivergedError, OutputError, UsageError
 from lilnetx.train.checkpoint import (
     load_checkpoint,
     require_same_config,
+    require_same_data,
     restore,
     save_checkpoint,
 )
 from lilnetx.train.config import TrainConfig
+from lilnetx.train.device import training_device
+from lilnetx.train.display import Display
 from lilnetx.train.distill import task_loss
 from lilnetx.train.distributed import average, join_processes, wrap_model
+from lilnetx.train.evaluate import Evaluation
 from lilnetx.train.feed import Batch, Batches, epoch_seed
 from lilnetx.train.folder_feed import FolderBatches
 from lilnetx.train.handle import CompressionHandle
 from lilnetx.train.monitor import Monitor
 from lilnetx.train.origin import file_meta
-from lilnetx.train.precision import channels_last, keep_strided_depthwise_float32
+from lilnetx.train.precision import keep_strided_depthwise_float32
 from lilnetx.train.start import build_model, build_teacher, dense_start
 from lilnetx.train.steer import Steering, packed_bytes
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
-# Images of an evaluation batch: of 32 pixels, and of 224.
-_EVAL_BATCH, _LARGE_EVAL_BATCH = 500, 50
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ def train(
     *,
     progress: bool = True,
     tensorboard: Path | None = None,
+    device: str = "auto",
 ) -> TrainedModel:
     """Train, or go on from the folder's checkpoint.
 
@@ -71,8 +72,10 @@ def train(
         config: The run.
         data: Its data.
         folder: Of checkpoint and log.
-        progress: Whether to show a bar.
+        progress: Whether to show a bar, and a line of figures after each epoch.
         tensorboard: Folder for TensorBoard's events, see :class:`.Monitor`; None for none.
+        device: ``cpu``, ``cuda``, or ``auto`` for a GPU where there is one; a run may go on on
+            another.
 
     Raises:
         UsageError: The configuration cannot work.
@@ -82,14 +85,16 @@ def train(
     """
     config.check()
     if not 0 < config.validation < len(data.train_images):
+        count = len(data.train_images)
         raise UsageError(
-            f"validation must be between 1 and {len(data.train_images) - 1} of the "
-            f"{len(data.train_images)} training images, not {config.validation}"
+            f"validation holds out {config.validation} of {count} training images: give another "
+            f"number, such as {max(1, count // 10)}"
         )
-    rank, ranks = join_processes()
+    place = training_device(device)
+    rank, ranks = join_processes(place)
     if config.batch_size % ranks:
         raise UsageError(f"a batch of {config.batch_size} cannot be shared by {ranks} processes")
-    run = _Run(config, data, folder, progress and rank == 0)
+    run = _Run(config, data, folder, place, Display(progress and rank == 0, config.epochs))
     if tensorboard is not None and rank == 0:
         run.monitor = Monitor(tensorboard, run.handle)
     try:
@@ -108,17 +113,23 @@ class _Run:
     """State of one run."""
 
     def __init__(
-        self, config: TrainConfig, data: ImageDataset, folder: Path, progress: bool
+        self,
+        config: TrainConfig,
+        data: ImageDataset,
+        folder: Path,
+        device: torch.device,
+        display: Display,
     ) -> None:
-        self.config, self.data, self.folder, self.progress = config, data, folder, progress
-        self.rank, self.ranks = join_processes()
+        self.config, self.data, self.folder = config, data, folder
+        self.device, self.display = device, display
+        self.rank, self.ranks = join_processes(device)
         weights = dense_start(config, data.facts)
         model, self.handle = build_model(config, data.facts, weights)
         self.teacher = None
         if weights is not None and config.distill:
-            self.teacher = build_teacher(config, data.facts, weights)
-        # oneDNN's convolutions are fastest in this layout.
-        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.teacher = build_teacher(config, data.facts, weights).to(device)
+        # Convolutions are fastest in this layout, on both kinds of devices.
+        self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.precision == "bf16":
             keep_strided_depthwise_float32(self.model)
         self.network = wrap_model(self.model, self.ranks)
@@ -127,14 +138,14 @@ class _Run:
         )
         for group in self.optimizer.param_groups:
             group["peak"] = group["lr"]
-        train_index, self.validation_index = validation_split(
-            len(data.train_images), config.validation, config.seed
-        )
+        index, held_out = validation_split(len(data.train_images), config.validation, config.seed)
+        self.evaluation = Evaluation(self.model, data, held_out, display)
         self.batches: Batches | FolderBatches
         if isinstance(data.train_images, FolderImages):
-            self.batches = FolderBatches(config, data, data.train_images, train_index)
+            images = data.train_images
+            self.batches = FolderBatches(config, data, images, index, self.rank, self.ranks)
         else:
-            self.batches = Batches(config, data, train_index)
+            self.batches = Batches(config, data, index, self.rank, self.ranks)
         self.monitor: Monitor | None = None
         self._validation_top1 = math.nan
         self.steering: Steering | None = None
@@ -159,6 +170,7 @@ class _Run:
         if path.exists():
             state = load_checkpoint(path)
             require_same_config(path, state["config"], self.config)
+            require_same_data(path, state, self.data)
             restore(path, state, self.model, self.optimizer)
             start = int(state["epoch"])
             if self.steering is not None:
@@ -167,13 +179,17 @@ class _Run:
             _write(log, {"event": "config", "torch": torch.__version__, **self.config.as_json()})
         if self.handle is not None:
             self._see_output_areas()
-        if self.steering is not None and start == 0:
-            self.steering.calibrate()
+        if self.steering is not None:
+            self.steering.prepare()
+            if start == 0:
+                self.steering.calibrate()
+        self.display.begin(start)
         for epoch in range(start, self.config.epochs):
             row = self._epoch(epoch)
             if self.rank == 0:
                 self._save(path, epoch + 1)
             _write(log, row)
+            self.display.epoch(row)
         result = self._final()
         _write(log, result)
         self.model.eval()
@@ -181,15 +197,13 @@ class _Run:
 
     def _save(self, path: Path, epoch: int) -> None:
         steering = None if self.steering is None else self.steering.state()
-        save_checkpoint(
-            path, self.config, self.data.facts, epoch, self.model, self.optimizer, steering
-        )
+        save_checkpoint(path, self.config, self.data, epoch, self.model, self.optimizer, steering)
 
     @torch.no_grad()
     def _see_output_areas(self) -> None:
         """One pass, so that the first step's penalty already knows what slices cost."""
         self.model.eval()
-        self.model(torch.zeros(1, *self.data.facts.image_shape))
+        self.model(torch.zeros(1, *self.data.facts.image_shape, device=self.device))
 
     def _epoch(self, epoch: int) -> dict[str, Any]:
         config, began, steps = self.config, time.monotonic(), self.batches.steps
@@ -197,13 +211,13 @@ class _Run:
         torch.manual_seed(epoch_seed(config.seed, epoch))
         self.model.train()
         loss_sum = penalty_sum = 0.0
-        bar = self._bar(f"epoch {epoch + 1}/{config.epochs}", steps)
-        for step, batch in enumerate(self.batches.epoch(epoch, self.rank, self.ranks)):
+        bar = self.display.bar(f"epoch {epoch + 1}/{config.epochs}", steps)
+        for step, batch in enumerate(self.batches.epoch(epoch)):
             loss, penalty = self._step(batch, epoch * steps + step, config.epochs * steps)
             loss_sum += loss
             penalty_sum += penalty
             if self.monitor is not None:
-                self.monitor.step(epoch * steps + step, task=loss, penalty=penalty)
+                self.monitor.step(epoch * steps + step, task=loss, penalty=penalty / self.ranks)
             bar.update(1)
         bar.close()
         if self.steering is not None:
@@ -211,7 +225,7 @@ class _Run:
             if epoch + 1 == config.epochs:
                 self.steering.trim()
         loss_sum, penalty_sum = average([loss_sum, penalty_sum])
-        self._validation_top1 = self._validate()
+        self._validation_top1 = self.evaluation.validation()
         row = {
             "event": "epoch",
             "epoch": epoch + 1,
@@ -237,18 +251,21 @@ class _Run:
             group["lr"] = group["peak"] * _schedule(done, config.warmup)
         if self.handle is not None and number == math.ceil(config.fix_zeros * total):
             self.handle.fix_zero_slices()
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
-            logits = self.network(batch.images).float()
+        images, labels = batch.images.to(self.device), batch.labels.to(self.device)
+        reduced = config.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=reduced):
+            logits = self.network(images).float()
             taught = None
             if self.teacher is not None:
                 with torch.no_grad():
-                    taught = self.teacher(batch.images).float()
-        loss = task_loss(logits, batch.labels, taught, config.distill, config.temperature)
+                    taught = self.teacher(images).float()
+        loss = task_loss(logits, labels, taught, config.distill, config.temperature)
         loss = loss * batch.weight
         penalty = torch.zeros(())
         if self.handle is not None:
             ramp = min(1.0, done / max(config.penalty_ramp, 1e-9))
             if self.steering is not None:
+                # Its weights rise by themselves, as far as is needed.
                 self.steering.update(number, total)
                 ramp = 1.0
             penalty = self.handle.penalty(ramp)
@@ -263,56 +280,18 @@ class _Run:
             )
         return values
 
-    def _validate(self) -> float:
-        data = self.data
-        return self._accuracy(
-            "validation", data.train_images, data.train_labels, self.validation_index
-        )
-
     def _final(self) -> dict[str, Any]:
-        images, labels = self.data.test_images, self.data.test_labels
-        top1 = self._accuracy("test", images, labels, np.arange(len(labels)))
+        top1, images = self.evaluation.test(), len(self.data.test_labels)
         if math.isnan(self._validation_top1):  # no epoch was left to run
-            self._validation_top1 = self._validate()
+            self._validation_top1 = self.evaluation.validation()
         return {
             "event": "final",
             "validation_top1": self._validation_top1,
             "test_top1": top1,
-            "test_correct": round(top1 * len(labels)),
-            "test_images": len(labels),
+            "test_correct": round(top1 * images),
+            "test_images": images,
             **(self.handle.report().totals() if self.handle else {}),
         }
-
-    @torch.no_grad()
-    def _accuracy(
-        self, title: str, images: Images, labels: NDArray[np.int64], index: NDArray[np.int64]
-    ) -> float:
-        """Share of the images at some indices whose class is found."""
-        self.model.eval()
-        correct = 0
-        size = _EVAL_BATCH if images.shape[-1] <= 64 else _LARGE_EVAL_BATCH
-        bar = self._bar(title, math.ceil(len(index) / size))
-        for first in range(0, len(index), size):
-            chosen = index[first : first + size]
-            batch = normalise(images[chosen], self.data.mean, self.data.std)
-            predicted: Tensor = self.model(channels_last(torch.from_numpy(batch))).argmax(1)
-            correct += int((predicted.numpy() == labels[chosen]).sum())
-            bar.update(1)
-        bar.close()
-        return correct / len(index)
-
-    def _bar(self, title: str, steps: int) -> Any:
-        try:
-            from tqdm import tqdm
-        except ImportError as error:
-            raise MissingExtraError("tqdm", "train", "training") from error
-        return tqdm(
-            total=steps,
-            desc=title,
-            unit="step",
-            disable=not self.progress,
-            leave=False,
-        )
 
 
 def _schedule(done: float, warmup: float) -> float:

@@ -16,7 +16,9 @@ class Objective:
 
     Attributes:
         rate: Weight of the latents' self-information, in bits.
-        slices: Weight of the slices' norms; slices of a single latent are left to the rate.
+        slices: Weight of the slices' norms.
+        single_latents: Count slices of a single latent among them, as their magnitudes. Else the
+            rate alone makes them zero: it is enough where they are a small part of the network.
         slice_norm: p of ``||phi_slice||_p``: 1, 2 or infinity.
         concave: Count ``log2(1 + ||phi_slice||_p)`` instead of the norm itself: it presses on small
             slices and leaves large ones alone.
@@ -29,6 +31,7 @@ class Objective:
 
     rate: float = 0.7
     slices: float = 0.5
+    single_latents: bool = False
     slice_norm: float = 2.0
     concave: bool = False
     l2: float = 0.0
@@ -36,7 +39,11 @@ class Objective:
     sampled_noise: bool = False
 
     def check(self) -> None:
-        """Refuse a norm that is not supported; CompressionError."""
+        """Refuse negative weights, and norms that are not supported; CompressionError."""
+        for name in ("rate", "slices", "l2"):
+            weight = getattr(self, name)
+            if not (math.isfinite(weight) and weight >= 0):
+                raise CompressionError(f"{name} must be a number of at least 0, not {weight}")
         if self.slice_norm not in SLICE_NORMS:
             raise CompressionError(f"slice_norm must be 1, 2 or infinity, not {self.slice_norm}")
 

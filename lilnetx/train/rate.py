@@ -38,6 +38,10 @@ def expected_bits_tables(densities: Sequence[FactorisedDensity]) -> list[Tensor]
     # The mean over one step by the trapezoidal rule.
     cells = (bits[:, 1:] + bits[:, :-1]) / 2
     means = functional.avg_pool1d(cells[:, None], _CELLS, stride=1)[:, 0]
+    # The straight lines beyond must not fall outwards: latents would run away along them.
+    low = torch.maximum(means[:, :1], means[:, 1:2])
+    high = torch.maximum(means[:, -1:], means[:, -2:-1])
+    means = torch.cat([low, means[:, 1:-1], high], dim=1)
     return list(torch.split(means, [d.h.shape[1] for d in densities]))
 
 

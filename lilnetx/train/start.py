@@ -63,7 +63,8 @@ def dense_start(config: TrainConfig, facts: DataFacts) -> dict[str, Any] | None:
 
     Raises:
         CheckpointError: ``config.start`` is no checkpoint of a run of the same network on images
-            and classes alike, nor a state_dict that fits; see :func:`.start_from_state`.
+            and classes alike, with the same ones held out, nor a state_dict that fits; see
+            :func:`.start_from_state`.
     """
     if not config.start:
         return None
@@ -88,6 +89,13 @@ def dense_start(config: TrainConfig, facts: DataFacts) -> dict[str, Any] | None:
     ]
     if other:
         raise CheckpointError(f"{path}: cannot be started from ({'; '.join(other)})")
+    split = [(c.seed, c.validation) for c in (told, config)]
+    if state["data"].name == facts.name and split[0] != split[1]:
+        raise CheckpointError(
+            f"{path}: was trained with images that this run would hold out for validation, since "
+            f"it drew its own by seed {told.seed} ({told.validation} images): give the same seed "
+            "and number"
+        )
     model, handle = build_model(replace(told, start=""), facts)
     restore(path, state, model, None)
     for layer in handle.layers if handle else ():
@@ -107,7 +115,8 @@ def _foreign_start(
     if fresh and config.distill:
         raise CheckpointError(
             f"{path}: cannot teach, since it does not know the {len(facts.classes)} classes of "
-            f"{facts.name}; leave out distill"
+            f"{facts.name}: fine-tune it with dense first, then start from that run with distill, "
+            "or leave out distill"
         )
     return state
 

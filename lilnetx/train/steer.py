@@ -24,16 +24,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from lilnetx.errors import UnsupportedOperatorError
+from lilnetx.errors import UnsupportedOperatorError, UsageError
 from lilnetx.format.latents import encode_latents
 from lilnetx.format.weight_info import WeightInfo
 from lilnetx.train.handle import CompressionHandle
 
 # Corrections in a run.
 _CORRECTIONS = 200
-# How much stronger the answer is to a size below the wanted one: what is too small must not become
-# smaller, since it hardly grows again.
-_LET_GO = 50.0
+# How much stronger the answer is to a size below the wanted one: the penalty has to give way before
+# much more is lost than was asked for. Far stronger, and slices come back in crowds.
+_LET_GO = 12.0
+# The part of a target that may lie in slices which the steered term does not reach.
+_OUT_OF_REACH = 0.5
 # The weight stays within this factor of its start.
 _BOUND = 1e4
 # When computation settles, as a share of what is left of the run after the target holds, and to how
@@ -91,10 +93,29 @@ class Steering:
             self._loops.append(_Loop("slices", target, macs_settled, 4.0, 25.0))
         self._beside = 0
 
+    def prepare(self) -> None:
+        """Let the slices' weight reach single latents too, if most of the computation is theirs.
+
+        To be called when output areas are known, at the start and when a run goes on.
+        """
+        layers = self._handle.report().layers
+        alone = sum(r.slices * r.macs_per_slice for r in layers if r.latents == r.slices)
+        if alone > _OUT_OF_REACH * self._target_macs > 0:
+            self._handle.objective = replace(self._handle.objective, single_latents=True)
+
     def calibrate(self) -> None:
-        """Learn how many bytes the file has beside its coded latents."""
+        """Learn how many bytes the file has beside its coded latents.
+
+        Raises:
+            UsageError: They are more than the target.
+        """
         if self._target_bytes:
             self._beside = self._file_bytes() - coded_bytes(self._handle)
+            if self._beside >= self._target_bytes:
+                raise UsageError(
+                    f"target_bytes of {self._target_bytes} cannot be reached: names, decoders, "
+                    f"biases and the shape of this network take {self._beside} bytes"
+                )
 
     def _reached(self, loop: _Loop) -> float:
         if loop.field == "slices":
@@ -186,6 +207,9 @@ def trim_slices(handle: CompressionHandle, fits: Callable[[], bool]) -> int:
 
     Returns:
         How many slices were set to zero.
+
+    Raises:
+        UsageError: Not even a network without slices fits; nothing is changed then.
     """
     if fits():
         return 0
@@ -202,6 +226,9 @@ def trim_slices(handle: CompressionHandle, fits: Callable[[], bool]) -> int:
         _zero(handle, before, order[:middle])
         least, most = (least, middle) if fits() else (middle, most)
     _zero(handle, before, order[:most])
+    if not fits():
+        _zero(handle, before, order[:0])
+        raise UsageError("the target cannot be reached, even with every slice at zero")
     return most
 
 

@@ -93,20 +93,28 @@ def fit(model, handle, loss_of, steps=60, lr=0.01):
     return losses
 
 
+def entropy(handle) -> float:
+    """Bits of all latents by how often each value occurs in its layer: no density flatters it."""
+    total = 0.0
+    for layer in handle.layers:
+        counts = torch.unique(layer.integers(), return_counts=True)[1].double()
+        total -= float((counts * (counts / counts.sum()).log2()).sum())
+    return total
+
+
 def test_segmentation_network():
     torch.manual_seed(0)
     images, masks, _ = squares(24)
     model = UNet()
     handle = lilnetx.compress(model, Objective(rate=3.0))
-    model(images)
-    before = handle.report()
+    before = entropy(handle)
     losses = fit(
         model,
         handle,
         lambda: functional.binary_cross_entropy_with_logits(model(images), masks),
     )
     assert losses[-1] < 0.5 * losses[0]
-    assert handle.report().bits < before.bits
+    assert entropy(handle) < 0.9 * before
     with torch.no_grad():
         found = model.eval()(images) > 0
     assert (found == (masks > 0)).float().mean() > 0.9
@@ -117,11 +125,10 @@ def test_single_shot_detector_with_two_outputs():
     images, _, boxes = squares(24)
     model = Detector()
     handle = lilnetx.compress(model, Objective(rate=1.0))
-    model(images)
-    before = handle.report()
+    before = entropy(handle)
     losses = fit(model, handle, lambda: detection_loss(model(images), boxes))
     assert losses[-1] < 0.5 * losses[0]
-    assert handle.report().bits < before.bits
+    assert entropy(handle) < 0.9 * before
 
 
 def classifier() -> nn.Module:

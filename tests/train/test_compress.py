@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -6,6 +7,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: training ca
 
 from torch import nn  # noqa: E402
 from torch.nn.utils import prune  # noqa: E402
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn  # noqa: E402
 
 import lilnetx  # noqa: E402
 from lilnetx.errors import CompressionError  # noqa: E402
@@ -116,10 +118,10 @@ def test_cost_weighting_favours_layers_with_large_images():
     assert float(ratio) == pytest.approx(144 / 36, rel=1e-4)
 
 
-def test_excluded_layers_stay_dense():
-    model = make_network()
-    handle = lilnetx.compress(model, exclude=["0", "6"])
-    assert [layer.name for layer in handle.layers] == ["2", "3"]
+@pytest.mark.parametrize(("exclude", "left"), [(["0", "6"], ["2", "3"]), ("[36]", ["0", "2"])])
+def test_excluded_layers_stay_dense(exclude, left):
+    handle = lilnetx.compress(make_network(), exclude=exclude)
+    assert [layer.name for layer in handle.layers] == left
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,10 @@ def test_excluded_layers_stay_dense():
         ({"slice_1x1": 3}, "slice_1x1 must be 1 or 4"),
         ({"objective": Objective(slice_norm=3.0)}, "slice_norm must be"),
         ({"exclude": ["stem*"]}, "matches no layer; layers are: 0, 2, 3, 6"),
-        ({"exclude": ["*"]}, "no Conv2d or Linear"),
+        ({"exclude": "*"}, "no Conv2d or Linear"),
+        ({"latent_width": 0.0}, "latent_width must be above 0"),
+        ({"objective": Objective(rate=-1.0)}, "rate must be a number of at least 0"),
+        ({"objective": {"rate": 1.0}}, "must be an Objective, not dict"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):
@@ -176,13 +181,131 @@ def test_output_area_of_linear_layers_and_single_images():
     assert {layer.name: layer.output_area for layer in handle.layers} == {"conv": 42, "linear": 5}
 
 
+def test_the_area_of_a_layer_that_is_called_twice_is_that_of_both_calls():
+    class Pyramid(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.head = nn.Conv2d(1, 2, 3, padding=1), nn.Conv2d(2, 4, 1)
+
+        def forward(self, image):
+            fine = self.stem(image)
+            return self.head(fine), self.head(nn.functional.max_pool2d(fine, 2))
+
+    model = Pyramid()
+    handle = lilnetx.compress(model)
+    for _ in range(3):
+        model(torch.zeros(1, 1, 8, 8))
+        assert [layer.output_area for layer in handle.layers] == [64, 80]
+    # A layer on its own, outside of a pass of the model, counts once.
+    for _ in range(2):
+        model.head(torch.zeros(1, 2, 5, 5))
+    assert handle.layers[1].output_area == 25
+
+
+def test_frozen_layers_stay_dense():
+    model = make_network()
+    model[0].weight.requires_grad_(False)
+    before = model[0].weight.clone()
+    handle = lilnetx.compress(model)
+    assert [layer.name for layer in handle.layers] == ["2", "3", "6"]
+    assert torch.equal(model[0].weight, before)
+    model.requires_grad_(False)
+    with pytest.raises(CompressionError, match="only once"):
+        lilnetx.compress(model)
+    with pytest.raises(CompressionError, match="no Conv2d or Linear layer to compress"):
+        lilnetx.compress(make_network().requires_grad_(False))
+
+
+def test_a_head_of_zeros_learns():
+    torch.manual_seed(0)
+    x = torch.randn(64, 8)
+    labels = (x[:, 0] > 0).long() + 2 * (x[:, 1] > 0).long()
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Conv2d(16, 4, 1), nn.Flatten())
+    nn.init.zeros_(model[2].weight)
+    handle = lilnetx.compress(model, Objective(rate=0.01))
+    optimizer = torch.optim.Adam(handle.parameter_groups(0.003))
+    for _ in range(200):
+        hidden = model[1](model[0](x))[:, :, None, None]
+        loss = nn.functional.cross_entropy(model[3](model[2](hidden)), labels)
+        penalty = handle.penalty()
+        assert penalty >= 0
+        optimizer.zero_grad()
+        (loss + penalty).backward()
+        optimizer.step()
+    assert loss < 0.3
+
+
+def test_the_density_follows_the_latents_whatever_the_rate_weighs():
+    model = make_network()
+    handle = lilnetx.compress(model)
+    densities = [p for n, p in model.named_parameters() if ".density." in n]
+    gradients = []
+    for objective in (Objective(slices=0.0), Objective(rate=1e-5, slices=0.0)):
+        handle.objective = objective
+        penalty = handle.penalty(0.5)
+        bits = float(handle.penalty().detach()) / objective.rate
+        assert float(penalty.detach()) == pytest.approx(0.5 * objective.rate * bits)
+        layer = handle.layers[0].original
+        by_density = torch.autograd.grad(penalty, densities, retain_graph=True)
+        (by_latents,) = torch.autograd.grad(penalty, layer)
+        gradients.append((by_density, by_latents / objective.rate))
+    for a, b in zip(*(g[0] for g in gradients), strict=True):
+        torch.testing.assert_close(a, b)
+    torch.testing.assert_close(gradients[0][1], gradients[1][1])
+
+
+def test_single_latents_are_left_to_the_rate_unless_they_are_to_count():
+    model = make_network()
+    handle = lilnetx.compress(model, Objective(rate=0.0, slices=1.0, cost_weighted=False))
+    without = handle.penalty().item() * handle.latent_count
+    handle.objective = dataclasses.replace(handle.objective, single_latents=True)
+    alone = [layer.latents() for layer in handle.layers if layer.parametrization.length == 1]
+    magnitudes = sum(float(phi.detach().abs().sum()) for phi in alone)
+    assert magnitudes > 0
+    assert handle.penalty().item() * handle.latent_count == pytest.approx(without + magnitudes)
+
+
+def test_fixed_slices_stay_zero_in_the_model_its_checkpoint_and_its_average():
+    model = make_network()
+    handle = lilnetx.compress(model, Objective(rate=0.0, slices=0.0))
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
+    layer = handle.layers[0]
+    with torch.no_grad():
+        layer.original[:, 1] = 0
+    handle.fix_zero_slices()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    for _ in range(5):
+        optimizer.zero_grad()
+        model(torch.randn(4, 3, 12, 12)).square().sum().backward()
+        assert (layer.original.grad[:, 1] == 0).all()
+        with torch.no_grad():  # as momentum would
+            layer.original[:, 1] += layer.parametrization.unit
+        average.update_parameters(model)
+    other = make_network()
+    lilnetx.compress(other)
+    other.load_state_dict(model.state_dict())
+    for network in (model, other, average.module):
+        assert (network.eval()[0].weight[:, 1] == 0).all()
+        assert (network[0].weight[:, 0] != 0).any()
+
+
 def test_layers_that_cannot_be_compressed_are_refused_before_anything_changes():
     tied = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     tied[1].weight = tied[0].weight
     pruned = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     prune.l1_unstructured(pruned[1], "weight", 0.5)
     mixed = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4).double())
-    for model, message in ((tied, "share one"), (pruned, "no plain"), (mixed, "float64")):
+    embedding = nn.Sequential(nn.Linear(4, 4), nn.Embedding(4, 4))
+    embedding[1].weight = embedding[0].weight
+    broken = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    nn.init.constant_(broken[1].weight, math.nan)
+    for model, message in (
+        (tied, "'0' and '1' share one weight: exclude both"),
+        (embedding, "'0' and '1' share one weight: exclude both"),
+        (pruned, "no plain"),
+        (mixed, "float64"),
+        (broken, "no finite numbers"),
+    ):
         with pytest.raises(CompressionError, match=message):
             lilnetx.compress(model)
         assert not nn.utils.parametrize.is_parametrized(model[0])

@@ -5,16 +5,24 @@ import os
 import random
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: training cannot be tested")
 
+from test_loop import CONFIG, make_data  # noqa: E402
+from torch import nn  # noqa: E402
+
+from lilnetx.errors import UsageError  # noqa: E402
+from lilnetx.train import distributed  # noqa: E402
 from lilnetx.train.checkpoint import load_checkpoint  # noqa: E402
+from lilnetx.train.feed import Batches  # noqa: E402
 
 # Trains the toy run of test_loop with the settings given as JSON, into the folder given.
 SCRIPT = """
@@ -70,16 +78,53 @@ def test_two_processes_follow_the_loss_curve_of_one(tmp_path):
         assert b["bits"] == pytest.approx(a["bits"], rel=1e-3)
 
 
+# In a single process: statistics of its own images alone.
+@pytest.mark.parametrize(("mean", "spread"), [(0.0, 1.0), (30.0, 0.01), (10.0, 1e-3)])
+def test_synchronised_batch_norm_is_that_of_torch(monkeypatch, mean, spread):
+    monkeypatch.setattr(distributed, "all_reduce", lambda tensor: tensor)
+    torch.manual_seed(0)
+    x = (torch.randn(8, 3, 5, 5) * spread + mean).requires_grad_()
+    ours, theirs = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+    with torch.no_grad():
+        ours.weight.uniform_(0.5, 2)
+        ours.bias.normal_()
+    theirs.load_state_dict(ours.state_dict())
+    distributed.synchronise_batch_norm(ours)
+    assert type(ours) is distributed.SynchronisedBatchNorm2d
+    wanted = torch.randn(8, 3, 5, 5)
+    results = []
+    for norm in (ours, theirs):
+        out = norm(x)
+        (gradient,) = torch.autograd.grad((out * wanted).sum(), x)
+        results.append((out.detach(), gradient * spread, norm.running_mean, norm.running_var))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=2e-3)
+
+
+def test_a_last_batch_without_an_image_for_each_process_is_left_out():
+    index = np.arange(33)
+    shares = [Batches(CONFIG, make_data(33), index, rank, 2) for rank in range(2)]
+    for batches in shares:
+        assert [len(batch.labels) for batch in batches.epoch(0)] == [8, 8]
+        assert batches.steps == 2
+    assert Batches(CONFIG, make_data(33), index).steps == 3
+    with pytest.raises(UsageError, match="1 training images cannot be shared by 2"):
+        Batches(CONFIG, make_data(33), index[:1], 0, 2)
+
+
 def test_a_run_that_is_killed_at_a_random_moment_resumes_to_the_same_checkpoint(tmp_path):
-    changes = {"epochs": 4}
-    began = time.monotonic()
+    changes = {"epochs": 6}
     assert start(tmp_path / "whole", changes).wait(timeout=300) == 0
-    took = time.monotonic() - began
+    epoch = statistics.median(row["seconds"] for row in rows(tmp_path / "whole")[1:-1])
     seed = random.randrange(1000)
     process = start(tmp_path / "killed", changes)
-    time.sleep(took * random.Random(seed).uniform(0.3, 0.95))
+    while not (tmp_path / "killed" / "checkpoint.pt").exists():
+        time.sleep(0.01)
+    time.sleep(epoch * random.Random(seed).uniform(0, 3))
     process.send_signal(signal.SIGKILL)
     process.wait()
+    # There is something to go on from, and something left to do.
+    assert 1 <= load_checkpoint(tmp_path / "killed" / "checkpoint.pt")["epoch"] < 6
     assert start(tmp_path / "killed", changes).wait(timeout=300) == 0
     whole, killed = (load_checkpoint(tmp_path / n / "checkpoint.pt") for n in ("whole", "killed"))
     assert whole["config"] == killed["config"]

@@ -63,11 +63,13 @@ def test_an_interrupted_run_resumes_to_the_same_bits(root, whole_run, tmp_path, 
 
 def test_two_ranks_see_the_batches_of_one(root):
     data = load("folder", root, 16)
-    batches = FolderBatches(FOLDER, data, data.train_images, np.arange(45))
+    index = np.arange(45)
+    batches = FolderBatches(FOLDER, data, data.train_images, index)
     one = list(batches.epoch(1))
     assert len(one) == batches.steps == 3
     assert sum(len(batch.labels) for batch in one) == 45
-    ranks = [list(batches.epoch(1, rank, 2)) for rank in range(2)]
+    of_rank = [FolderBatches(FOLDER, data, data.train_images, index, r, 2) for r in range(2)]
+    ranks = [list(batches.epoch(1)) for batches in of_rank]
     for whole, *parts in zip(one, *ranks, strict=True):
         assert sum(part.weight for part in parts) == pytest.approx(2)
         for rank, part in enumerate(parts):

@@ -25,6 +25,19 @@ def test_rounding_has_the_identity_as_its_gradient():
     torch.testing.assert_close(decoder.matrix.grad, expected.detach(), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_a_decoder_entry_beyond_its_grid_comes_back_and_goes_no_further(sign):
+    decoder = LatentDecoder("1x1", 1, 0.25)
+    with torch.no_grad():
+        decoder.matrix.fill_(sign * 10.0)
+    assert decoder.integers().item() == sign * (2**15 - 1)
+    for wanted, moves in ((-sign, True), (sign, False)):
+        decoder.matrix.grad = None
+        # Gradient descent goes where the gradient is negative.
+        (decoder(torch.ones(1, 1), unit=1.0, exact=False) * -wanted).sum().backward()
+        assert (decoder.matrix.grad.item() != 0) == moves
+
+
 @pytest.mark.parametrize(
     ("shape", "length"),
     [((5, 3, 3, 3), 9), ((4, 2, 5, 3), 15), ((6, 7, 1, 1), 4), ((6, 8, 1, 1), 1), ((3, 10), 4)],

@@ -12,6 +12,7 @@ from lilnetx.train import loop  # noqa: E402
 from lilnetx.train.augment import augment  # noqa: E402
 from lilnetx.train.checkpoint import load_checkpoint, restore  # noqa: E402
 from lilnetx.train.config import TrainConfig  # noqa: E402
+from lilnetx.train.feed import Batches  # noqa: E402
 from lilnetx.train.start import build_model  # noqa: E402
 
 CONFIG = TrainConfig(width=4, epochs=3, batch_size=16, validation=16, seed=5)
@@ -117,6 +118,59 @@ def test_a_checkpoint_of_other_settings_is_refused(whole_run):
     other = dataclasses.replace(CONFIG, rate=2.0, epochs=4)
     with pytest.raises(CheckpointError, match=r"epochs: 3 there, 4 here; rate: 0.7 there, 2.0"):
         loop.train(other, DATA, whole_run[1], progress=False)
+
+
+def test_a_checkpoint_of_other_images_is_refused(whole_run):
+    flipped = dataclasses.replace(DATA, train_labels=DATA.train_labels[::-1].copy())
+    for other in (make_data(97), flipped, dataclasses.replace(DATA, mean=(0.4,))):
+        with pytest.raises(CheckpointError, match="was made with other images"):
+            loop.train(CONFIG, other, whole_run[1], progress=False)
+
+
+def test_a_start_that_was_trained_with_the_images_held_out_here_is_refused(whole_run, tmp_path):
+    start = dataclasses.replace(CONFIG, start=str(whole_run[1]), epochs=1)
+    for change in ({"seed": 6}, {"validation": 17}):
+        with pytest.raises(CheckpointError, match=r"seed 5 \(16 images\): give the same"):
+            loop.train(dataclasses.replace(start, **change), DATA, tmp_path, progress=False)
+    assert loop.train(start, DATA, tmp_path / "fits", progress=False).result["test_images"] == 40
+
+
+def test_a_dense_run_may_start_from_a_trained_network(whole_run, tmp_path):
+    config = dataclasses.replace(
+        CONFIG, start=str(whole_run[1]), dense=True, epochs=1, learning_rate=1e-12
+    )
+    trained = loop.train(config, DATA, tmp_path, progress=False)
+    decoded = [layer.module.weight for layer in whole_run[0].handle.layers]
+    dense = [m.weight for m in trained.model.modules() if hasattr(m, "kernel_size")]
+    torch.testing.assert_close(dense[0], decoded[0], rtol=0, atol=1e-6)
+
+
+def test_some_of_the_training_images_are_of_all_classes():
+    labels = np.repeat(np.arange(4), 25)
+    data = dataclasses.replace(make_data(100), train_labels=labels)
+    batches = Batches(dataclasses.replace(CONFIG, train_images=20), data, np.arange(100))
+    seen = [label for batch in batches.epoch(0) for label in batch.labels.tolist()]
+    assert len(seen) == 20
+    assert set(seen) == {0, 1, 2, 3}
+
+
+def test_a_line_for_each_epoch_says_how_far_the_run_is(tmp_path, capsys):
+    loop.train(dataclasses.replace(CONFIG, epochs=2), DATA, tmp_path)
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
+    assert "% of multiply-adds left, 0 min to go" in lines[0]
+    assert "validation" in lines[1]
+    loop.train(CONFIG, DATA, tmp_path / "quiet", progress=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_device_that_is_not_there_is_refused(tmp_path):
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="finds no GPU"):
+            loop.train(CONFIG, DATA, tmp_path / "run", progress=False, device="cuda")
+    with pytest.raises(UsageError, match="device must be one of auto, cpu, cuda"):
+        loop.train(CONFIG, DATA, tmp_path / "run", progress=False, device="tpu")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_checkpoint_of_another_network_is_refused(whole_run):

@@ -51,6 +51,19 @@ def test_latents_far_outside_the_table_go_on_along_its_last_line():
     assert far > near
 
 
+def test_the_lines_beyond_the_table_never_fall_outwards():
+    density = FactorisedDensity(2)
+    with torch.no_grad():
+        # All mass lies beyond one end: bits fall towards it over the whole table.
+        density.b[-1] = torch.tensor([-60.0, 60.0])
+    (table,) = expected_bits_tables([density])
+    rows = torch.tensor([[1e6, 1e6], [-1e6, -1e6]], requires_grad=True)
+    total = table_bits(rows, table)
+    assert total > 0
+    (gradient,) = torch.autograd.grad(total, rows)
+    assert (gradient * rows.sign() >= 0).all()
+
+
 def test_tables_of_several_densities_are_those_of_each():
     first, second = spread_density(2), FactorisedDensity(3)
     together = expected_bits_tables([first, second])

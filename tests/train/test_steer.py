@@ -13,7 +13,7 @@ from lilnetx.format import inspect_lnx  # noqa: E402
 from lilnetx.packing import pack  # noqa: E402
 from lilnetx.train import loop  # noqa: E402
 from lilnetx.train.origin import file_meta  # noqa: E402
-from lilnetx.train.steer import coded_bytes, trim_slices  # noqa: E402
+from lilnetx.train.steer import Steering, coded_bytes, trim_slices  # noqa: E402
 
 DATA = make_data(320)
 STEERED = dataclasses.replace(
@@ -60,13 +60,17 @@ def test_computation_is_next_to_its_target_from_the_share_that_was_asked_for(tmp
 
 
 def test_a_steered_run_resumes_to_the_same_bits(tmp_path, monkeypatch):
-    config = dataclasses.replace(STEERED, epochs=2, target_bytes=8000, target_macs=300_000)
+    config = dataclasses.replace(
+        STEERED, epochs=4, target_bytes=8000, target_macs=300_000, macs_settled=0.3
+    )
     whole = loop.train(config, DATA, tmp_path / "whole", progress=False)
     saved = loop.save_checkpoint
 
-    def save_then_die(*state):
-        saved(*state)
-        raise KeyboardInterrupt
+    def save_then_die(path, config, data, epoch, *state):
+        saved(path, config, data, epoch, *state)
+        # After slices were first fixed at zero, and before they are for the second time.
+        if epoch == 2:
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(loop, "save_checkpoint", save_then_die)
     with pytest.raises(KeyboardInterrupt):
@@ -74,6 +78,9 @@ def test_a_steered_run_resumes_to_the_same_bits(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "save_checkpoint", saved)
     again = loop.train(config, DATA, tmp_path / "run", progress=False)
     assert_same_weights(again.model, whole.model)
+    assert again.result == whole.result
+    kept = [layer.parametrization.kept for layer in whole.handle.layers]
+    assert any((k == 0).any() for k in kept)
 
 
 def mean_squares(handle) -> torch.Tensor:
@@ -115,6 +122,54 @@ def test_trimming_leaves_a_lone_pointwise_latent_where_a_slice_of_many_weighs_no
     assert left() == [4, 4]
     trim_slices(handle, lambda: sum(left()) <= 4)
     assert left() == [0, 4]
+
+
+def test_a_target_below_what_the_network_needs_without_weights_is_refused(tmp_path):
+    config = dataclasses.replace(STEERED, target_bytes=500)
+    with pytest.raises(UsageError, match=r"target_bytes of 500 cannot be reached: .* take \d+ "):
+        loop.train(config, DATA, tmp_path / "run", progress=False)
+
+
+def test_a_trim_that_cannot_succeed_changes_nothing(bytes_run):
+    handle = bytes_run.handle
+    before = [layer.original.clone() for layer in handle.layers]
+    with pytest.raises(UsageError, match="cannot be reached"):
+        trim_slices(handle, lambda: False)
+    for layer, original in zip(handle.layers, before, strict=True):
+        assert torch.equal(layer.original, original)
+
+
+@pytest.mark.parametrize(("share", "reached"), [(0.05, False), (0.9, True)])
+def test_single_latents_are_steered_where_most_of_the_computation_is_theirs(share, reached):
+    pointwise = round(256 * share / (1 - share))
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(16, 1, 4, padding="same"), torch.nn.Conv2d(1, pointwise, 1)
+    )
+    handle = lilnetx.compress(network)
+    network(torch.zeros(1, 16, 6, 6))
+    macs = handle.report().macs
+    for bytes_only in (True, False):
+        steering = Steering(handle, 1000, 0 if bytes_only else macs // 4, lambda: 2000, 0.8)
+        steering.prepare()
+        assert handle.objective.single_latents == (reached and not bytes_only)
+
+
+@pytest.mark.parametrize("below", [0.02, 0.2])
+def test_a_size_a_little_below_the_wanted_one_lets_go_of_some_of_the_weight_only(below):
+    network = torch.nn.Sequential(torch.nn.Conv2d(10, 10, 3))
+    handle = lilnetx.compress(network)
+    network(torch.zeros(1, 10, 6, 6))
+    before = handle.objective.slices
+    target = handle.report().macs // 2
+    steering = Steering(handle, 0, target, lambda: 0, 0.8)
+    steering.update(0, 1000)
+    with torch.no_grad():
+        handle.layers[0].original.view(100, 9)[: round(100 * below)] = 0
+    # So early, nearly all slices are still wanted.
+    steering.update(5, 1000)
+    ratio = handle.objective.slices / before
+    assert ratio < 0.5
+    assert ratio > 0.1 or below > 0.1
 
 
 @pytest.mark.parametrize("change", [{"rate": 0.0}, {"dense": True}, {"target_bytes": -1}])
