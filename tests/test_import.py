@@ -43,7 +43,8 @@ def test_running_a_network_loads_no_framework(synthetic_lnx, tmp_path):
     code = (
         "import numpy, lilnetx; "
         f"s = lilnetx.Session({str(synthetic_lnx)!r}, threads=1); "
-        "s.run(numpy.zeros((1, 1, 28, 28), numpy.float32))"
+        "from lilnetx.data import normalise; "
+        "s.run(normalise(numpy.zeros((1, 1, 28, 28), numpy.uint8), *s.normalisation))"
     )
     assert heavy_modules_after(code, tmp_path) == "HEAVY []"
 

@@ -78,6 +78,7 @@ class DeviceSession(Session):
         self._graph = graph
         shapes = infer_shapes(graph)
         self._inputs = graph.inputs
+        self._meta = graph.meta
         self._free_size = False  # the plan is for one size
         self._shapes_out = tuple(shapes[name] for name in graph.outputs)
         live, weights, _ = remove_dead_channels(graph, shapes, pack_graph(graph))

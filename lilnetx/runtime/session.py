@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from lilnetx import _core
 from lilnetx.errors import GraphError, InputError, OutOfMemoryError
 from lilnetx.graph.dead_channels import remove_dead_channels
 from lilnetx.graph.ir import Graph, Shape
+from lilnetx.graph.meta import Normalisation, class_names, normalisation
 from lilnetx.graph.shapes import infer_shapes
 from lilnetx.runtime.build import build_network
 from lilnetx.runtime.isa import choose_isa
@@ -127,6 +128,7 @@ class Session:
         graph, weights = self._open()
         self._inputs = graph.inputs
         self._free_size = graph.free_size
+        self._meta = graph.meta
         self._lock = threading.Lock()
         self._main = self._prepare(graph, weights)
         # Plans for images of other sizes, by the shapes of all inputs; the last used one last.
@@ -242,6 +244,26 @@ class Session:
     def free_size(self) -> bool:
         """Whether :meth:`run` takes images of other heights and widths too."""
         return self._free_size
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """The facts that were stored with the network, see :class:`lilnetx.Graph`."""
+        return self._meta
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the outputs; empty where none were stored."""
+        return class_names(self._meta)
+
+    @property
+    def normalisation(self) -> Normalisation | None:
+        """Mean and standard deviation of each channel's pixels, which :meth:`run` does not apply.
+
+        ``lilnetx.data.normalise(images, *session.normalisation)`` makes input of uint8 images. None
+        where none were stored: pixels are then fed as in training, which only whoever trained the
+        network can tell.
+        """
+        return normalisation(self._meta, self.input_shape)
 
     @property
     def output_shapes(self) -> tuple[Shape, ...]:

@@ -49,8 +49,12 @@ def network():
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_a_network(network, dtype, tmp_path):
     path = tmp_path / "network.lnx"
-    write_lnx(network, path)
+    meta = {"classes": ["a", "b"], "input": {"mean": [0.5] * 3, "std": [0.25] * 3}}
+    write_lnx(dataclasses.replace(network, meta=meta), path)
     session = Session(path, device="triton", dtype=dtype)
+    assert session.meta == meta
+    assert session.classes == ("a", "b")
+    assert session.normalisation == ((0.5,) * 3, (0.25,) * 3)
     assert type(session) is DeviceSession
     x = np.random.default_rng(0).standard_normal((2, 3, 4, 4), dtype=np.float32)
     y = session.run(x)
