@@ -32,6 +32,13 @@ def sparsify(model: nn.Module, *, inplace: bool = False) -> nn.Module:
     with their current weight; subclasses of ``Conv2d`` are left alone. Modules that occur twice
     stay shared.
 
+    The sparse kernels have no gradient, so the network is called without one, or else it takes
+    torch's dense convolutions::
+
+        sparse = lilnetx.sparsify(model.eval())
+        with torch.inference_mode():
+            outputs = sparse(images)
+
     Hooks of the convolutions that are swapped, forward hooks among them, are dropped: register
     them on what is returned. Hooks of all other modules stay.
 
