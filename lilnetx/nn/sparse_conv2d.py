@@ -18,6 +18,8 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
+from lilnetx.arguments import require_type
+from lilnetx.errors import InputError
 from lilnetx.graph.ir import Conv2d, DenseWeight, Graph, Node
 from lilnetx.graph.shapes import conv_output
 from lilnetx.nn.packed_slices import BUFFERS, pack_slices_of
@@ -85,7 +87,12 @@ class SparseConv2d(nn.Conv2d):
         A parametrized weight is evaluated once and becomes plain, whether by
         ``torch.nn.utils.parametrize`` or by the hooks of ``prune``, ``weight_norm`` and
         ``spectral_norm``. Hooks are not taken over.
+
+        Raises:
+            InputError: ``conv`` is no ``torch.nn.Conv2d``.
         """
+        expected = "a torch.nn.Conv2d; lilnetx.sparsify takes a whole network"
+        require_type(conv, nn.Conv2d, InputError, expected)
         _evaluate_weight(conv)
         bias = conv.bias is not None
         sparse = cls(

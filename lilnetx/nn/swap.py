@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 from torch.nn.utils import parametrize
 
-from lilnetx.graph.torch_program import copy_model
+from lilnetx.graph.torch_program import copy_model, require_module
 from lilnetx.nn.sparse_conv2d import SparseConv2d
 
 
@@ -17,7 +17,11 @@ def pack_slices(model: nn.Module) -> nn.Module:
 
     Returns:
         ``model`` itself.
+
+    Raises:
+        InputError: ``model`` is no module.
     """
+    require_module(model)
     for module in model.modules():
         if isinstance(module, SparseConv2d):
             module.pack_slices()
@@ -49,7 +53,11 @@ def sparsify(model: nn.Module, *, inplace: bool = False) -> nn.Module:
 
     Returns:
         The network, its modules in training or evaluation mode as before.
+
+    Raises:
+        InputError: ``model`` is no module.
     """
+    require_module(model)
     if not inplace:
         model = copy_model(model)
     swapped: dict[nn.Module, SparseConv2d] = {}

@@ -37,7 +37,8 @@ def pack(
         The graph that was written.
 
     Raises:
-        PackError, UnsupportedOperatorError, MissingExtraError: See :func:`.freeze.freeze`.
+        PackError, InputError, UnsupportedOperatorError, MissingExtraError: As
+            :func:`.freeze.freeze`.
         OutputError: The file could not be written.
     """
     from lilnetx.format import write_lnx

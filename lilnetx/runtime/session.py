@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lilnetx import _core
+from lilnetx.arguments import PATH, require_threads, require_type
 from lilnetx.errors import GraphError, InputError, OutOfMemoryError
 from lilnetx.graph.dead_channels import remove_dead_channels
 from lilnetx.graph.ir import Graph, Shape
@@ -84,8 +85,8 @@ class Session:
         IsaError: The instruction set is unknown, or this machine lacks it.
         LnxFormatError: The file cannot be read (see its subclasses).
         GraphError: The graph contradicts itself.
-        InputError: ``threads`` is below 1, or ``tune`` is something else, or the CPU is asked for
-            another dtype than float32.
+        InputError: ``source`` is neither of the two, ``threads`` is below 1, or ``tune`` is
+            something else, or the CPU is asked for another dtype than float32.
         OutOfMemoryError: Weights or activations do not fit into memory.
     """
 
@@ -110,13 +111,13 @@ class Session:
         device: str = "cpu",
         dtype: str = "float32",
     ) -> None:
+        require_source(source)
         if (device, dtype) != ("cpu", "float32"):
             raise InputError(f"{dtype} on {device}: the CPU computes in float32")
         self._isa = choose_isa(isa)
         if threads is None:
             threads = available_threads()
-        if threads < 1:
-            raise InputError(f"threads={threads}: expected at least 1")
+        require_threads(threads)
         if tune not in (True, False, "cache"):
             raise InputError(f"tune={tune!r}: expected True, False or 'cache'")
         self._threads = threads
@@ -371,6 +372,12 @@ class _Prepared:
     plan: Plan
     network: _core.Network
     output_shapes: tuple[Shape, ...]
+
+
+def require_source(source: object) -> None:
+    """Refuses what no session can be made from; InputError."""
+    expected = "the path of a .lnx file or a lilnetx.Graph; a model is packed first (lilnetx.pack)"
+    require_type(source, (*PATH, Graph), InputError, expected)
 
 
 def available_threads() -> int:

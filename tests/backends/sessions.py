@@ -168,6 +168,11 @@ def test_arguments_without_meaning(network, arguments, message):
         Session(network, **{"device": "triton", **arguments})
 
 
+def test_what_holds_no_network(network):
+    with pytest.raises(InputError, match=r"found dict, expected the path of a \.lnx file"):
+        Session({}, device="triton")
+
+
 def test_a_benchmark(tmp_path):
     path = tmp_path / "layer.lnx"
     write_lnx(conv_graph(CASES[0]), path)
