@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from lilnetx.nn import SparseConv2d, sparsify
     from lilnetx.packing.pack import pack
     from lilnetx.runtime import Session
-    from lilnetx.train import CompressionHandle, compress
+    from lilnetx.train import CompressionHandle, Objective, compress
 
 # Public name -> module that defines it.
 _PUBLIC = {
     "CompressionHandle": "lilnetx.train",
     "Graph": "lilnetx.graph.ir",
     "LilnetxError": "lilnetx.errors",
+    "Objective": "lilnetx.train",
     "Session": "lilnetx.runtime",
     "SparseConv2d": "lilnetx.nn",
     "compress": "lilnetx.train",
@@ -37,6 +38,7 @@ __all__ = [
     "CompressionHandle",
     "Graph",
     "LilnetxError",
+    "Objective",
     "Session",
     "SparseConv2d",
     "__version__",

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from lilnetx.arguments import PATH, require_type
 from lilnetx.errors import OutputError
 
 
@@ -28,8 +29,10 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         The temporary file, open for writing.
 
     Raises:
-        OutputError: The file could not be created, written or renamed, or is no regular file.
+        OutputError: The file could not be created, written or renamed, or is no regular file; or
+            ``path`` is no path.
     """
+    require_type(path, PATH, OutputError, "the path of the file to write")
     target = Path(os.path.realpath(path))
     require_regular(target)
     temporary: str | None = None

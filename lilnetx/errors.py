@@ -60,7 +60,7 @@ class GraphError(LilnetxError):
 
 
 class InputError(LilnetxError):
-    """A network input has the wrong shape or dtype."""
+    """An argument, or an input of a network, has the wrong type, shape or dtype."""
 
 
 class MissingExtraError(LilnetxError):

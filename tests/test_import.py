@@ -43,16 +43,24 @@ def test_running_a_network_loads_no_framework(synthetic_lnx, tmp_path):
     code = (
         "import numpy, lilnetx; "
         f"s = lilnetx.Session({str(synthetic_lnx)!r}, threads=1); "
-        "s.run(numpy.zeros((1, 1, 28, 28), numpy.float32))"
+        "from lilnetx.data import normalise; "
+        "s.run(normalise(numpy.zeros((1, 1, 28, 28), numpy.uint8), *s.normalisation))"
     )
     assert heavy_modules_after(code, tmp_path) == "HEAVY []"
 
 
 @pytest.mark.parametrize("name", lilnetx.__all__)
 def test_every_public_name_is_there(name):
-    if name in ("compress", "CompressionHandle", "SparseConv2d", "sparsify"):
+    if name in ("compress", "CompressionHandle", "Objective", "SparseConv2d", "sparsify"):
         pytest.importorskip("torch", reason=f"{name} needs torch, which is not installed")
     assert getattr(lilnetx, name) is not None
+
+
+def test_the_objective_is_that_of_compress():
+    pytest.importorskip("torch", reason="training needs torch, which is not installed")
+    from lilnetx.train import Objective
+
+    assert lilnetx.Objective is Objective
 
 
 def test_unknown_names_are_attribute_errors():

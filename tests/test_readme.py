@@ -36,7 +36,8 @@ def test_python_examples_run(tmp_path, monkeypatch):
     )
     loader = [(torch.randn(4, 3, 32, 32), torch.randint(10, (4,))) for _ in range(2)]
     batch = np.random.default_rng(0).standard_normal((5, 3, 32, 32), dtype=np.float32)
-    names = {"torch": torch, "model": model, "loader": loader, "batch": batch}
+    classes = [f"class {i}" for i in range(10)]
+    names = {"torch": torch, "model": model, "loader": loader, "batch": batch, "names": classes}
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len(blocks) == 3
     for block in blocks:
@@ -44,6 +45,7 @@ def test_python_examples_run(tmp_path, monkeypatch):
     with torch.no_grad():
         expected = model.eval()(torch.from_numpy(batch)).numpy()
         swapped = names["sparse"](torch.from_numpy(batch)).numpy()
+    assert names["session"].classes == tuple(classes)
     stored = reference.run(read_lnx("model.lnx"), batch)[0]
     np.testing.assert_allclose(
         names["logits"], stored, rtol=0, atol=NETWORK["float32"] * abs(stored).max()

@@ -59,12 +59,13 @@ def test_accuracy_is_that_of_the_torch_model():
         pytest.skip(f"Fashion-MNIST is not here: {error}")
     session = Session(FILE, threads=2)
     model = to_torch(read_lnx(FILE)).eval()
-    stored = session.graph.meta["input"]
+    assert session.classes == data.classes
+    assert session.normalisation is not None
     correct = by_torch = 0
     for first in range(0, len(data.test_images), 500):
         images = data.test_images[first : first + 500]
         labels = data.test_labels[first : first + 500]
-        batch = normalise(images, stored["mean"], stored["std"])
+        batch = normalise(images, *session.normalisation)
         correct += int((session.run(batch).argmax(1) == labels).sum())
         with torch.no_grad():
             found = model(torch.from_numpy(batch)).numpy().argmax(1)

@@ -24,7 +24,7 @@ from lilnetx.graph.dead_channels import remove_dead_channels
 from lilnetx.graph.ir import Graph, Shape
 from lilnetx.graph.shapes import infer_shapes
 from lilnetx.runtime.packed import pack_graph
-from lilnetx.runtime.session import ProfileRow, Session
+from lilnetx.runtime.session import ProfileRow, Session, require_source
 
 Array = NDArray[np.float32]
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -61,6 +61,7 @@ class DeviceSession(Session):
         isa: str | None = None,
         tune: bool | Literal["cache"] = "cache",
     ) -> None:
+        require_source(source)
         if dtype not in DTYPES:
             raise InputError(f"dtype={dtype!r}: expected one of {', '.join(DTYPES)}")
         if isa is not None or threads not in (None, 1):
@@ -78,6 +79,7 @@ class DeviceSession(Session):
         self._graph = graph
         shapes = infer_shapes(graph)
         self._inputs = graph.inputs
+        self._meta = graph.meta
         self._free_size = False  # the plan is for one size
         self._shapes_out = tuple(shapes[name] for name in graph.outputs)
         live, weights, _ = remove_dead_channels(graph, shapes, pack_graph(graph))

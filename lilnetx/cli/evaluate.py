@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lilnetx.cli.common import EXIT_OK, CommandParser, add_data_root, add_threads, positive_int
 from lilnetx.errors import DataError, UsageError
@@ -14,6 +13,7 @@ from lilnetx.progress import progress
 
 if TYPE_CHECKING:
     from lilnetx.data import ImageDataset
+    from lilnetx.graph.meta import Normalisation
     from lilnetx.runtime import Session
 
 _EPILOG = """\
@@ -54,14 +54,18 @@ def run(args: argparse.Namespace) -> int:
     from lilnetx.runtime import Session
 
     session = Session(args.file, threads=args.threads)
-    meta = session.graph.meta
-    name = args.data or meta.get("dataset")
+    name = args.data or session.meta.get("dataset")
     if not isinstance(name, str):
         raise UsageError(f"{args.file} does not say what it was trained on: give --data")
-    mean, std = _normalisation(args.file, meta, session.input_shape[0])
+    pixels = session.normalisation
+    if pixels is None:
+        raise UsageError(
+            f"{args.file} holds no usable input normalisation, so test images cannot be fed to it; "
+            'pack it with meta={"input": {"mean": [...], "std": [...]}}, a number for each channel'
+        )
     data = load(name, args.data_root, session.input_shape[-1])
     _require_fit(args.file, session, data)
-    correct = _count_correct(session, data, mean, std, args.batch)
+    correct = _count_correct(session, data, pixels, args.batch)
     images = len(data.test_labels)
     if args.json:
         print(json.dumps({"top1": correct / images, "correct": correct, "images": images}))
@@ -69,22 +73,6 @@ def run(args: argparse.Namespace) -> int:
         share = f"{100 * correct / images:.2f} %"
         print(f"top-1 {share}: {correct:,} of {images:,} test images of {name} are right")
     return EXIT_OK
-
-
-def _normalisation(
-    path: Path, meta: Mapping[str, Any], channels: int
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    try:
-        stored = meta["input"]
-        mean, std = tuple(map(float, stored["mean"])), tuple(map(float, stored["std"]))
-        if not (len(mean) == len(std) == channels and all(value > 0 for value in std)):
-            raise ValueError(f"{len(mean)} means and {len(std)} deviations, {channels} channels")
-        return mean, std
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(
-            f"{path} holds no usable input normalisation ({error}), so test images cannot be fed "
-            'to it; pack it with meta={"input": {"mean": [...], "std": [...]}}'
-        ) from error
 
 
 def _require_fit(path: Path, session: Session, data: ImageDataset) -> None:
@@ -101,20 +89,14 @@ def _require_fit(path: Path, session: Session, data: ImageDataset) -> None:
         )
 
 
-def _count_correct(
-    session: Session,
-    data: ImageDataset,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-    batch: int,
-) -> int:
+def _count_correct(session: Session, data: ImageDataset, pixels: Normalisation, batch: int) -> int:
     """How many test images have their label's value largest in the (first) output."""
     from lilnetx.data import normalise
 
     images, labels, correct = data.test_images, data.test_labels, 0
     starts = range(0, len(images), batch)
     for first in progress(starts, len(starts), "eval", "batch"):
-        outputs = session.run(normalise(images[first : first + batch], mean, std))
+        outputs = session.run(normalise(images[first : first + batch], *pixels))
         output = outputs[0] if isinstance(outputs, tuple) else outputs
         correct += int((output.argmax(axis=1) == labels[first : first + batch]).sum())
     return correct

@@ -34,7 +34,10 @@ _JSON_FIELDS = (
     "zero_slices_1x1",
     "macs",
     "macs_left",
+    "classes",
 )
+# How many classes the text names.
+_NAMED = 10
 
 
 def add_parser(subparsers: argparse._SubParsersAction[CommandParser]) -> None:
@@ -42,9 +45,9 @@ def add_parser(subparsers: argparse._SubParsersAction[CommandParser]) -> None:
     parser = subparsers.add_parser(
         "inspect",
         help="show what a .lnx file holds",
-        description="Show sizes, sparsity and layers of a .lnx file. Weights are not decoded, so "
-        "damage in them goes unnoticed: 'lilnetx verify' finds it. Only --bytes and --svg decode "
-        "them, to tell how many bytes each layer has.",
+        description="Show sizes, sparsity, normalisation, classes and layers of a .lnx file. "
+        "Weights are not decoded, so damage in them goes unnoticed: 'lilnetx verify' finds it. "
+        "Only --bytes and --svg decode them, to tell how many bytes each layer has.",
         epilog=_EPILOG,
     )
     parser.add_argument("file", type=Path, help=".lnx file")
@@ -84,6 +87,8 @@ def summary_json(summary: FileSummary, layers: Sequence[LayerBytes]) -> dict[str
     """What ``--json`` prints; with ``layers``, their bytes too."""
     row = {name: getattr(summary, name) for name in _JSON_FIELDS}
     row["bytes_by_section"] = dict(summary.bytes_by_section)
+    pixels = summary.normalisation
+    row["normalisation"] = None if pixels is None else pixels._asdict()
     if layers:
         row["bytes_by_layer"] = {
             layer.name: {"LATS": layer.latents, "RAWF": layer.dense, "SIDE": layer.side}
@@ -100,6 +105,15 @@ def _as_text(path: Path, summary: FileSummary, layers: Sequence[LayerBytes]) -> 
         ("size", f"{format_bytes(summary.file_bytes)}, 1/{ratio:.1f} of dense float32"),
         ("sections", sections),
         ("input", " x ".join(map(str, summary.input_shape))),
+    ]
+    if summary.normalisation is not None:
+        mean, std = (", ".join(f"{v:g}" for v in values) for values in summary.normalisation)
+        facts.append(("normalisation", f"(pixel / 255 - mean) / std, mean {mean}, std {std}"))
+    if summary.classes:
+        named = ", ".join(summary.classes[:_NAMED])
+        more = ", ..." if len(summary.classes) > _NAMED else ""
+        facts.append(("classes", f"{len(summary.classes):,}: {named}{more}"))
+    facts += [
         ("parameters", f"{summary.parameters:,}: {format_bytes(summary.dense_fp32_bytes)} dense"),
         ("zero slices, KxK", format_share(summary.zero_slices_kxk, summary.slices_kxk)),
         ("zero slices, 1x1", format_share(summary.zero_slices_1x1, summary.slices_1x1)),

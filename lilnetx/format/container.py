@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lilnetx import _core
+from lilnetx.arguments import PATH, require_type
 from lilnetx.errors import (
     ChecksumError,
     CorruptSectionError,
@@ -89,7 +90,11 @@ class Container:
 
 
 def open_lnx(path: str | os.PathLike[str]) -> BinaryIO:
-    """Opens a file for reading; a missing or forbidden one is an :class:`LnxFormatError`."""
+    """Opens a file for reading; a missing or forbidden one is an :class:`LnxFormatError`.
+
+    So is what is no path at all.
+    """
+    require_type(path, PATH, LnxFormatError, "the path of a .lnx file")
     try:
         return open(path, "rb")
     except OSError as error:

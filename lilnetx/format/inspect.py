@@ -12,6 +12,7 @@ from lilnetx.format.container import Container, open_lnx, path_text
 from lilnetx.format.reader import read_skeleton
 from lilnetx.format.weight_info import Skeleton, WeightInfo, filters
 from lilnetx.graph.ir import ChannelAffine, Constant, Node, Shape, Weighted
+from lilnetx.graph.meta import Normalisation, class_names, normalisation
 from lilnetx.graph.weights import is_pointwise, weight_shape
 
 
@@ -81,6 +82,16 @@ class FileSummary:
     layers: tuple[LayerSummary, ...]
     input_shape: Shape
     meta: Mapping[str, Any]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the outputs; empty where none were stored."""
+        return class_names(self.meta)
+
+    @property
+    def normalisation(self) -> Normalisation | None:
+        """Mean and standard deviation of each channel's pixels; None where none were stored."""
+        return normalisation(self.meta, self.input_shape)
 
 
 def inspect_lnx(path: str | os.PathLike[str]) -> FileSummary:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lilnetx import _core
+from lilnetx.arguments import require_threads
 from lilnetx.errors import (
     CorruptSectionError,
     FileChangedError,
@@ -41,6 +42,7 @@ def read_lnx(path: str | os.PathLike[str], *, threads: int | None = None) -> Gra
     Raises:
         LnxFormatError: The file cannot be opened or is no whole, undamaged ``.lnx`` file that this
             version can read; the subclass says which of these.
+        InputError: ``threads`` is no whole number from 1.
         OutOfMemoryError: Its weights do not fit into memory.
     """
     return _read(path, GraphSink(), threads)[0]
@@ -107,6 +109,8 @@ def file_changed(path: str | os.PathLike[str]) -> FileChangedError:
 def _read(
     path: str | os.PathLike[str], sink: WeightSink, threads: int | None
 ) -> tuple[Graph, Header]:
+    if threads is not None:
+        require_threads(threads)
     with open_lnx(path) as file:
         container = Container(file, path_text(path))
         container.check_padding()

@@ -7,6 +7,7 @@ import os
 
 import numpy as np
 
+from lilnetx.arguments import require_type
 from lilnetx.atomic import atomic_write
 from lilnetx.errors import GraphError, LnxFormatError
 from lilnetx.format import layout
@@ -60,6 +61,7 @@ def encode_lnx(graph: Graph) -> bytes:
 
 def encode_sections(graph: Graph) -> dict[bytes, bytes]:
     """The sections of a ``.lnx`` file by name; see :func:`write_lnx`."""
+    require_type(graph, Graph, GraphError, "a lilnetx.Graph; a model is written by lilnetx.pack")
     _check(graph)
     grph, infos = encode_graph(graph)
     try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lilnetx.arguments import PATH, require_type
 from lilnetx.errors import GraphError, InputError, MissingExtraError, UnsupportedOperatorError
 from lilnetx.graph.builder import Array, GraphBuilder, Operand, RefusalError, Value
 from lilnetx.graph.free_size import merge_sizes
@@ -102,6 +103,7 @@ def load_model(model: onnx.ModelProto | str | os.PathLike[str]) -> Any:
     if isinstance(model, onnx.ModelProto):
         proto = model
     else:
+        require_type(model, PATH, InputError, "an onnx.ModelProto or an .onnx file")
         path = Path(model)
         if not path.is_file():
             what = "is a folder" if path.is_dir() else "does not exist"

@@ -7,11 +7,13 @@ operators.
 from __future__ import annotations
 
 import os
+import reprlib
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lilnetx.errors import GraphError, InputError, MissingExtraError, UnsupportedOperatorError
+from lilnetx.arguments import is_whole
+from lilnetx.errors import GraphError, InputError, UnsupportedOperatorError
 from lilnetx.graph.free_size import merge_sizes
 from lilnetx.graph.ir import Graph, Shape
 from lilnetx.graph.problems import Report
@@ -22,6 +24,7 @@ from lilnetx.graph.torch_program import (
     export,
     load_program,
     program_shapes,
+    require_module,
 )
 
 if TYPE_CHECKING:
@@ -53,7 +56,7 @@ def from_torch(model: torch.nn.Module, input_shape: Shapes, *, free_size: bool =
         The graph, checked by shape inference.
 
     Raises:
-        InputError: The model cannot be evaluated on an input of this shape.
+        InputError: ``model`` is no module, or cannot be evaluated on an input of this shape.
         UnsupportedOperatorError: The model cannot be traced, or holds an operator that the graph
             cannot express, or depends on the size where it must not; the message names the layer.
         MissingExtraError: torch is not installed.
@@ -73,12 +76,9 @@ def from_torch(model: torch.nn.Module, input_shape: Shapes, *, free_size: bool =
 
 def import_model(model: torch.nn.Module, input_shape: Shapes) -> tuple[Graph, dict[str, str]]:
     """As :func:`from_torch`, and for each weighted node the path of the module it came from."""
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        raise MissingExtraError("torch", "train", "importing a torch model") from None
-    duplicate = evaluation_copy(model)
-    return Importer(export(duplicate, _shapes(input_shape))).result()
+    require_module(model)
+    shapes = _shapes(input_shape)
+    return Importer(export(evaluation_copy(model), shapes)).result()
 
 
 def from_exported(program: ExportedProgram | str | os.PathLike[str]) -> Graph:
@@ -127,9 +127,16 @@ def report_torch(model: torch.nn.Module, input_shape: Shapes) -> Report:
 
 def _shapes(input_shape: Shapes) -> list[Shape]:
     """One shape, or several, as a list."""
-    if input_shape and isinstance(input_shape[0], Sequence):
-        return [tuple(shape) for shape in input_shape]  # type: ignore[arg-type]
-    return [tuple(input_shape)]  # type: ignore[arg-type]
+    shapes: Any = input_shape
+    if not isinstance(shapes, Sequence) or not any(isinstance(n, Sequence) for n in shapes):
+        shapes = [shapes]
+    for shape in shapes:
+        if not isinstance(shape, Sequence) or not all(is_whole(n, 0) for n in shape):
+            raise InputError(
+                f"input_shape={reprlib.repr(input_shape)}: expected sizes without the batch, such "
+                "as (3, 224, 224), or a list of such shapes"
+            )
+    return [tuple(shape) for shape in shapes]
 
 
 __all__ = [

@@ -138,9 +138,9 @@ class Graph:
         outputs: Names of the values that the network returns.
         decoders: By name.
         synthetic: Whether the weights are random, made for timing only.
-        meta: JSON-able facts that do not change what is computed: producer, data set, class names,
-            and ``{"input": {"mean": [...], "std": [...]}}``, the normalisation that the network was
-            trained with.
+        meta: JSON-able facts that do not change what is computed. Read by lilnetx: ``"dataset"``;
+            ``"classes"``, a list of names; ``"input": {"mean": [...], "std": [...]}``, for each
+            channel of images scaled to [0, 1], the normalisation that the network was trained with.
         more_inputs: Names and shapes of further inputs, in order.
         free_size: Whether the network means the same for images of other heights and widths than
             those of its inputs, as far as its operators can take them.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lilnetx import __version__
+from lilnetx.arguments import require_type
 from lilnetx.errors import GraphError, MissingExtraError, UsageError
 from lilnetx.graph import ir
 from lilnetx.graph.ir import Graph, Node, Shape
@@ -42,6 +43,7 @@ def to_onnx(graph: Graph, *, opset: int = 17) -> onnx.ModelProto:
         import onnx
     except ImportError:
         raise MissingExtraError("onnx", "bench", "building an ONNX model") from None
+    require_type(graph, Graph, GraphError, "a lilnetx.Graph; lilnetx.read_lnx reads a .lnx file")
     if opset < _MIN_OPSET:
         raise UsageError(f"opset is {opset}, expected {_MIN_OPSET} or later")
     helper = onnx.helper

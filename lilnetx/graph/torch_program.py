@@ -14,7 +14,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lilnetx.errors import InputError, MissingExtraError, UnsupportedOperatorError
+from lilnetx.arguments import PATH, require_type
+from lilnetx.errors import (
+    InputError,
+    LilnetxError,
+    MissingExtraError,
+    UnsupportedOperatorError,
+)
 from lilnetx.graph.ir import Shape
 
 if TYPE_CHECKING:
@@ -34,6 +40,7 @@ def load_program(program: ExportedProgram | str | os.PathLike[str]) -> ExportedP
         raise MissingExtraError("torch", "train", "importing a torch program") from None
     if isinstance(program, torch.export.ExportedProgram):
         return program
+    require_type(program, PATH, InputError, "a program of torch.export.export or a .pt2 file")
     path = Path(program)
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
@@ -89,6 +96,19 @@ def concrete(program: ExportedProgram, shapes: Sequence[Shape]) -> ExportedProgr
 
 def _sizes(node: FxNode) -> Sequence[Any]:
     return getattr(node.meta.get("val"), "shape", ()) if node.op == "placeholder" else ()
+
+
+def require_module(model: object, error: type[LilnetxError] = InputError) -> None:
+    """Refuses what is no torch.nn.Module; MissingExtraError where there is no torch."""
+    try:
+        import torch
+    except ImportError:
+        raise MissingExtraError("torch", "train", "importing a torch model") from None
+    expected = (
+        "a torch.nn.Module; a file or a state dict alone holds no network: load it into its model "
+        "and pass that"
+    )
+    require_type(model, torch.nn.Module, error, expected)
 
 
 def copy_model(model: torch.nn.Module) -> torch.nn.Module:
@@ -178,4 +198,5 @@ __all__ = [
     "export",
     "load_program",
     "program_shapes",
+    "require_module",
 ]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+import warnings
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,8 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
+from lilnetx.arguments import require_type
+from lilnetx.errors import InputError
 from lilnetx.graph.ir import Conv2d, DenseWeight, Graph, Node
 from lilnetx.graph.shapes import conv_output
 from lilnetx.nn.packed_slices import BUFFERS, pack_slices_of
@@ -35,8 +40,10 @@ class SparseConv2d(nn.Conv2d):
     The sparse kernels run on float32 tensors in CPU memory when no gradient is asked for
     (``torch.no_grad()``, ``torch.inference_mode()``, or nothing that requires one), outside of
     autocast. Everything else, training included, takes torch's dense convolution, which is
-    differentiable. ``torch.compile``, ``torch.export``, ``torch.jit.trace``, ``torch.fx``, the
-    transforms of ``torch.func``, forward-mode derivatives and tensor subclasses see the dense one.
+    differentiable; a RuntimeWarning says so, once, where in evaluation mode it is only the
+    parameters that require a gradient. ``torch.compile``, ``torch.export``, ``torch.jit.trace``,
+    ``torch.fx``, the transforms of ``torch.func``, forward-mode derivatives and tensor subclasses
+    see the dense one.
 
     Weights are packed at the first call with an input size, and again after the weight or bias
     changed. Every call compares them, bit for bit, with a copy of what was packed: writes through
@@ -80,7 +87,12 @@ class SparseConv2d(nn.Conv2d):
         A parametrized weight is evaluated once and becomes plain, whether by
         ``torch.nn.utils.parametrize`` or by the hooks of ``prune``, ``weight_norm`` and
         ``spectral_norm``. Hooks are not taken over.
+
+        Raises:
+            InputError: ``conv`` is no ``torch.nn.Conv2d``.
         """
+        expected = "a torch.nn.Conv2d; lilnetx.sparsify takes a whole network"
+        require_type(conv, nn.Conv2d, InputError, expected)
         _evaluate_weight(conv)
         bias = conv.bias is not None
         sparse = cls(
@@ -187,8 +199,10 @@ class SparseConv2d(nn.Conv2d):
         wanted = compiling or on_gpu or torch.is_autocast_enabled("cpu")
         if not wanted or (self.packed_values is None and (compiling or not on_gpu)):
             return False
-        tensors = [input, self.weight] + ([] if self.bias is None else [self.bias])
-        if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+        tensors = [input, *self._parameters_used()]
+        if not compiling and (
+            _is_observed() or any(type(t) not in (Tensor, nn.Parameter) for t in tensors)
+        ):
             return False
         if (
             input.dim() not in (3, 4)
@@ -196,23 +210,34 @@ class SparseConv2d(nn.Conv2d):
             or input.dtype not in (torch.float32, torch.float16, torch.bfloat16)
         ):
             return False
-        if not compiling:
-            if _is_observed() or any(type(t) not in (Tensor, nn.Parameter) for t in tensors):
-                return False
-            if self._packed_state != self._weight_state():
-                self.pack_slices()
+        if compiling:
+            return not _ask_for_gradients(tensors)
+        if self._dense_for_gradients(input):
+            return False
+        if self._packed_state != self._weight_state():
+            self.pack_slices()
         return True
 
     def _takes_sparse_path(self, input: Tensor) -> bool:
-        tensors = [input, self.weight] + ([] if self.bias is None else [self.bias])
         return (
-            all(_is_plain(t) for t in tensors)
-            and not (torch.is_grad_enabled() and any(t.requires_grad for t in tensors))
+            not _is_observed()  # first: torch.compile cannot follow the rest
+            and all(_is_plain(t) for t in [input, *self._parameters_used()])
             and not torch.is_autocast_enabled("cpu")
-            and not _is_observed()
             and input.dim() in (3, 4)
             and input.shape[-3] == self.in_channels
+            and not self._dense_for_gradients(input)
         )
+
+    def _parameters_used(self) -> list[Tensor]:
+        return [self.weight] if self.bias is None else [self.weight, self.bias]
+
+    def _dense_for_gradients(self, input: Tensor) -> bool:
+        """Whether nothing but a gradient stands in the way; warns if it is hardly wanted."""
+        dense = _ask_for_gradients([input, *self._parameters_used()])
+        # An input that requires one may come from a layer that has warned, or it is meant.
+        if dense and not self.training and not input.requires_grad:
+            _warn_of_gradients()
+        return dense
 
     def _sides(self) -> tuple[int, int, int, int]:
         """Zeros at the left, right, top and bottom."""
@@ -236,8 +261,7 @@ class SparseConv2d(nn.Conv2d):
 
     def _session(self, shape: tuple[int, ...], padding: tuple[int, int]) -> Session:
         """The plan for one input size, from the current parameters."""
-        parameters = [self.weight] + ([] if self.bias is None else [self.bias])
-        current = [p.detach().contiguous().numpy() for p in parameters]
+        current = [p.detach().contiguous().numpy() for p in self._parameters_used()]
         threads = torch.get_num_threads()
         with self._lock:
             if threads != self._planned_threads or not _same_bits(current, self._packed):
@@ -290,6 +314,21 @@ def _evaluate_weight(conv: nn.Conv2d) -> None:
             # Not hook(conv), which in training moves on the vectors that it iterates.
             weight = hook.compute_weight(conv, do_power_iteration=False)
             setattr(conv, hook.name, weight)
+
+
+def _ask_for_gradients(tensors: Sequence[Tensor]) -> bool:
+    return torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+
+
+@cache
+def _warn_of_gradients() -> None:
+    """Warns once: all layers of a network, at every call, would say the same."""
+    warnings.warn(
+        "SparseConv2d takes torch's dense convolution because its parameters require gradients: "
+        "call the network under torch.inference_mode() or torch.no_grad() to skip zero slices",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 def _is_plain(value: object) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 from torch.nn.utils import parametrize
 
-from lilnetx.graph.torch_program import copy_model
+from lilnetx.graph.torch_program import copy_model, require_module
 from lilnetx.nn.sparse_conv2d import SparseConv2d
 
 
@@ -17,7 +17,11 @@ def pack_slices(model: nn.Module) -> nn.Module:
 
     Returns:
         ``model`` itself.
+
+    Raises:
+        InputError: ``model`` is no module.
     """
+    require_module(model)
     for module in model.modules():
         if isinstance(module, SparseConv2d):
             module.pack_slices()
@@ -32,6 +36,13 @@ def sparsify(model: nn.Module, *, inplace: bool = False) -> nn.Module:
     with their current weight; subclasses of ``Conv2d`` are left alone. Modules that occur twice
     stay shared.
 
+    The sparse kernels have no gradient, so the network is called without one, or else it takes
+    torch's dense convolutions::
+
+        sparse = lilnetx.sparsify(model.eval())
+        with torch.inference_mode():
+            outputs = sparse(images)
+
     Hooks of the convolutions that are swapped, forward hooks among them, are dropped: register
     them on what is returned. Hooks of all other modules stay.
 
@@ -42,7 +53,11 @@ def sparsify(model: nn.Module, *, inplace: bool = False) -> nn.Module:
 
     Returns:
         The network, its modules in training or evaluation mode as before.
+
+    Raises:
+        InputError: ``model`` is no module.
     """
+    require_module(model)
     if not inplace:
         model = copy_model(model)
     swapped: dict[nn.Module, SparseConv2d] = {}

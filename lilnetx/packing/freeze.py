@@ -24,6 +24,7 @@ from lilnetx.graph.ir import (
     Relu6,
 )
 from lilnetx.graph.shapes import infer_shapes
+from lilnetx.graph.torch_program import require_module
 from lilnetx.graph.weights import decode_slices, unslice
 from lilnetx.packing.side import SIDE_BITS, shorten, snap
 
@@ -61,13 +62,15 @@ def freeze(
         The graph.
 
     Raises:
-        PackError: Decoded weights differ from the module's, a value is not finite, or ``meta``
-            or ``side_bits`` cannot be stored.
+        PackError: ``model`` is no module, decoded weights differ from the module's, a value is not
+            finite, or ``meta`` or ``side_bits`` cannot be stored.
+        InputError: The model cannot be evaluated on an input of this shape.
         UnsupportedOperatorError: See :func:`lilnetx.graph.from_torch.from_torch`.
         MissingExtraError: torch is not installed.
     """
     snap(np.zeros(0), side_bits)  # a wrong number shows before the work
     facts = _checked_meta(meta)
+    require_module(model, PackError)
     graph, paths = import_model(model, input_shape)
     rectified = _rectified(graph)
     decoders: dict[str, Decoder] = {}
@@ -85,8 +88,8 @@ def freeze(
 
 
 def _checked_meta(meta: Mapping[str, Any] | None) -> dict[str, Any]:
-    facts = {**(meta or {}), "producer": f"lilnetx {__version__}"}
     try:
+        facts = {**(meta or {}), "producer": f"lilnetx {__version__}"}
         json.dumps(facts, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise PackError(f"meta cannot be stored as JSON: {error}") from error

@@ -29,13 +29,16 @@ def pack(
         path: The ``.lnx`` file.
         input_shape: Input without the batch, ``(C, H, W)`` or ``(C,)``.
         side_bits: Significant bits of scales and biases; see :func:`.freeze.freeze`.
-        meta: JSON-able facts to store with the network.
+        meta: JSON-able facts to store with the network, for ``Session.classes`` and
+            ``Session.normalisation``: ``{"classes": [...], "input": {"mean": [...], "std":
+            [...]}}``, names by label, and numbers for each channel of images scaled to [0, 1].
 
     Returns:
         The graph that was written.
 
     Raises:
-        PackError, UnsupportedOperatorError, MissingExtraError: See :func:`.freeze.freeze`.
+        PackError, InputError, UnsupportedOperatorError, MissingExtraError: As
+            :func:`.freeze.freeze`.
         OutputError: The file could not be written.
     """
     from lilnetx.format import write_lnx

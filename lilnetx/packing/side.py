@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from lilnetx.arguments import is_whole
 from lilnetx.errors import PackError
 
 MAX_SIDE_BITS = 24  # float32's own precision
@@ -62,8 +63,8 @@ def snap(values: NDArray[np.floating], bits: int) -> NDArray[np.float32]:
 
 
 def _keeps_all(bits: int) -> bool:
-    if not 0 <= bits <= MAX_SIDE_BITS:
-        raise PackError(f"side_bits is {bits}, expected 0 (float32) or 1 to {MAX_SIDE_BITS}")
+    if not is_whole(bits, 0) or bits > MAX_SIDE_BITS:
+        raise PackError(f"side_bits is {bits!r}, expected 0 (float32) or 1 to {MAX_SIDE_BITS}")
     return bits == 0
 
 

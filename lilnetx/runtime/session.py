@@ -8,15 +8,17 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lilnetx import _core
+from lilnetx.arguments import PATH, require_threads, require_type
 from lilnetx.errors import GraphError, InputError, OutOfMemoryError
 from lilnetx.graph.dead_channels import remove_dead_channels
 from lilnetx.graph.ir import Graph, Shape
+from lilnetx.graph.meta import Normalisation, class_names, normalisation
 from lilnetx.graph.shapes import infer_shapes
 from lilnetx.runtime.build import build_network
 from lilnetx.runtime.isa import choose_isa
@@ -83,8 +85,8 @@ class Session:
         IsaError: The instruction set is unknown, or this machine lacks it.
         LnxFormatError: The file cannot be read (see its subclasses).
         GraphError: The graph contradicts itself.
-        InputError: ``threads`` is below 1, or ``tune`` is something else, or the CPU is asked for
-            another dtype than float32.
+        InputError: ``source`` is neither of the two, ``threads`` is below 1, or ``tune`` is
+            something else, or the CPU is asked for another dtype than float32.
         OutOfMemoryError: Weights or activations do not fit into memory.
     """
 
@@ -109,13 +111,13 @@ class Session:
         device: str = "cpu",
         dtype: str = "float32",
     ) -> None:
+        require_source(source)
         if (device, dtype) != ("cpu", "float32"):
             raise InputError(f"{dtype} on {device}: the CPU computes in float32")
         self._isa = choose_isa(isa)
         if threads is None:
             threads = available_threads()
-        if threads < 1:
-            raise InputError(f"threads={threads}: expected at least 1")
+        require_threads(threads)
         if tune not in (True, False, "cache"):
             raise InputError(f"tune={tune!r}: expected True, False or 'cache'")
         self._threads = threads
@@ -127,6 +129,7 @@ class Session:
         graph, weights = self._open()
         self._inputs = graph.inputs
         self._free_size = graph.free_size
+        self._meta = graph.meta
         self._lock = threading.Lock()
         self._main = self._prepare(graph, weights)
         # Plans for images of other sizes, by the shapes of all inputs; the last used one last.
@@ -244,6 +247,26 @@ class Session:
         return self._free_size
 
     @property
+    def meta(self) -> Mapping[str, Any]:
+        """The facts that were stored with the network, see :class:`lilnetx.Graph`."""
+        return self._meta
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the outputs; empty where none were stored."""
+        return class_names(self._meta)
+
+    @property
+    def normalisation(self) -> Normalisation | None:
+        """Mean and standard deviation of each channel's pixels, which :meth:`run` does not apply.
+
+        ``lilnetx.data.normalise(images, *session.normalisation)`` makes input of uint8 images. None
+        where none were stored: pixels are then fed as in training, which only whoever trained the
+        network can tell.
+        """
+        return normalisation(self._meta, self.input_shape)
+
+    @property
     def output_shapes(self) -> tuple[Shape, ...]:
         """Shape of each output, without the batch."""
         return self._main.output_shapes
@@ -349,6 +372,12 @@ class _Prepared:
     plan: Plan
     network: _core.Network
     output_shapes: tuple[Shape, ...]
+
+
+def require_source(source: object) -> None:
+    """Refuses what no session can be made from; InputError."""
+    expected = "the path of a .lnx file or a lilnetx.Graph; a model is packed first (lilnetx.pack)"
+    require_type(source, (*PATH, Graph), InputError, expected)
 
 
 def available_threads() -> int:

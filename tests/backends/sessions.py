@@ -49,8 +49,12 @@ def network():
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_a_network(network, dtype, tmp_path):
     path = tmp_path / "network.lnx"
-    write_lnx(network, path)
+    meta = {"classes": ["a", "b"], "input": {"mean": [0.5] * 3, "std": [0.25] * 3}}
+    write_lnx(dataclasses.replace(network, meta=meta), path)
     session = Session(path, device="triton", dtype=dtype)
+    assert session.meta == meta
+    assert session.classes == ("a", "b")
+    assert session.normalisation == ((0.5,) * 3, (0.25,) * 3)
     assert type(session) is DeviceSession
     x = np.random.default_rng(0).standard_normal((2, 3, 4, 4), dtype=np.float32)
     y = session.run(x)
@@ -162,6 +166,11 @@ def test_dead_channels_are_gone(network):
 def test_arguments_without_meaning(network, arguments, message):
     with pytest.raises(InputError, match=message):
         Session(network, **{"device": "triton", **arguments})
+
+
+def test_what_holds_no_network(network):
+    with pytest.raises(InputError, match=r"found dict, expected the path of a \.lnx file"):
+        Session({}, device="triton")
 
 
 def test_a_benchmark(tmp_path):

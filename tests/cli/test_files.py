@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from lilnetx.cli.main import main
 from lilnetx.data import load, normalise
-from lilnetx.format import read_lnx
+from lilnetx.format import read_lnx, write_lnx
 from lilnetx.graph.cost import layer_stats
 from lilnetx.reference.ops import run as run_reference
 from lilnetx.runtime import Session
@@ -25,6 +26,8 @@ INSPECT_KEYS = {
     "zero_slices_1x1",
     "macs",
     "macs_left",
+    "classes",
+    "normalisation",
 }
 
 
@@ -57,6 +60,31 @@ def test_inspect_names_layers_and_synthetic_weights(synthetic_lnx, capsys):
     assert "SYNTHETIC" in out
     for node in read_lnx(synthetic_lnx).nodes:
         assert node.weight is None or node.name in out
+
+
+def test_inspect_tells_what_a_device_must_know(synthetic_lnx, tmp_path, capsys):
+    graph = read_lnx(synthetic_lnx)
+    pixels = {"mean": [0.3], "std": [0.25]}
+    main(["inspect", str(synthetic_lnx), "--json"])
+    row = json.loads(capsys.readouterr().out)
+    assert (row["classes"], row["normalisation"]) == ([], pixels)
+    path = tmp_path / "named.lnx"
+    for count, shown in ((10, "10: c0, c1, c2, c3, c4, c5, c6, c7, c8, c9\n"), (1000, "c9, ...\n")):
+        names = [f"c{i}" for i in range(count)]
+        write_lnx(dataclasses.replace(graph, meta={"classes": names, "input": pixels}), path)
+        main(["inspect", str(path)])
+        out = capsys.readouterr().out
+        assert shown in out
+        assert "(pixel / 255 - mean) / std, mean 0.3, std 0.25\n" in out
+        main(["inspect", str(path), "--json"])
+        assert json.loads(capsys.readouterr().out)["classes"] == names
+    write_lnx(dataclasses.replace(graph, meta={}), path)
+    main(["inspect", str(path)])
+    out = capsys.readouterr().out
+    assert "classes" not in out
+    assert "normalisation" not in out
+    main(["inspect", str(path), "--json"])
+    assert json.loads(capsys.readouterr().out)["normalisation"] is None
 
 
 def test_verify_says_that_a_file_is_whole(synthetic_lnx, capsys):

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import lilnetx
 from lilnetx.cli.main import build_parser
+from lilnetx.data import normalise
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,6 +48,17 @@ def test_every_command_is_in_the_reference(site):
     actions = build_parser()._subparsers._group_actions
     for name in actions[0].choices:
         assert f"usage: lilnetx {name}" in text
+
+
+def test_every_public_name_is_in_the_reference(site):
+    from lilnetx.packing.trim import trim
+    from lilnetx.train.distill import task_loss
+    from lilnetx.train.steer import Steering
+
+    text = (site / "api.html").read_text(encoding="utf-8")
+    public = [getattr(lilnetx, name) for name in lilnetx.__all__ if name != "__version__"]
+    for item in [*public, trim, Steering, task_loss, normalise]:
+        assert f'id="{item.__module__}.{item.__qualname__}"' in text
 
 
 def test_results_that_pages_link_to_are_there(site):
