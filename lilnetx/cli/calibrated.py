@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from lilnetx.cli.common import (
     positive_float,
     positive_int,
     stage_bar,
+    warnings_as_lines,
 )
 from lilnetx.cli.table import format_bytes, format_table
 from lilnetx.errors import UsageError
@@ -133,7 +135,7 @@ def compress(graph: Graph, args: argparse.Namespace) -> tuple[Graph, Calibration
         args.calibration_images,
         args.seed,
     )
-    with stage_bar("compress") as show:
+    with warnings_as_lines(), stage_bar("compress") as show:
         return compress_trained(
             graph,
             images,
@@ -152,17 +154,26 @@ def _preprocessing(args: argparse.Namespace) -> Any:
         raise UsageError("--mean and --std belong together: give both")
     if args.mean is None:
         return None
-    std = _numbers("--std", args.std)
+    mean, std = _numbers("--mean", args.mean), _numbers("--std", args.std)
     if min(std) <= 0:
         raise UsageError(f"--std {args.std}: must be above 0")
-    return Preprocessing(_numbers("--mean", args.mean), std, args.scale, args.resize)
+    # No mean or deviation of pixels is larger than the largest pixel.
+    if max(*map(abs, mean), *std) > max(1.0, 255 * args.scale):
+        raise UsageError(
+            f"--mean {args.mean} --std {args.std}: pixels are multiplied by {args.scale:.3g} "
+            "before; means and deviations of pixels from 0 to 255 need --scale 1"
+        )
+    return Preprocessing(mean, std, args.scale, args.resize)
 
 
 def _numbers(option: str, text: str) -> tuple[float, ...]:
     try:
-        return tuple(float(part) for part in text.split(","))
+        numbers = tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise UsageError(f"{option} {text}: expected numbers such as 0.485,0.456,0.406") from None
+        numbers = ()
+    if not numbers or not all(map(math.isfinite, numbers)):
+        raise UsageError(f"{option} {text}: expected numbers such as 0.485,0.456,0.406")
+    return numbers
 
 
 def meta_of(args: argparse.Namespace, graph: Graph) -> dict[str, Any]:

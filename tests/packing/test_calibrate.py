@@ -23,9 +23,9 @@ SHAPE = (3, 12, 12)
 
 
 def network(seed=0):
-    """A classifier with full, depthwise, grouped and pointwise layers."""
+    """A classifier with full, depthwise, grouped and pointwise layers, and answers of all kinds."""
     torch.manual_seed(seed)
-    return nn.Sequential(
+    model = nn.Sequential(
         nn.Conv2d(3, 24, 3, stride=2, padding=1),
         nn.ReLU6(),
         nn.Conv2d(24, 24, 3, padding=1, groups=24),
@@ -41,6 +41,9 @@ def network(seed=0):
         nn.Flatten(),
         nn.Linear(32, 10),
     ).eval()
+    with torch.no_grad():
+        model[-1].bias -= model(torch.from_numpy(smooth_images(64, seed=9))).mean(0)
+    return model
 
 
 def smooth_images(count, seed=1):
@@ -169,6 +172,16 @@ class TestWrongUse:
         with pytest.raises(CalibrationError, match=r"the network takes \(3, 12, 12\)"):
             compress_trained(graph, images[:, :, :8], target_bytes=9000)
 
+    @pytest.mark.parametrize("contrast", [0.0, 0.003])
+    def test_images_that_hardly_differ(self, graph, images, contrast):
+        # As pixels from 0 to 1 are by a mean and a deviation of pixels from 0 to 255.
+        with pytest.raises(CalibrationError, match=r"hardly differ .*\(by 0(\.41)? % of their"):
+            compress_trained(graph, contrast * images - 0.8, target_bytes=9000)
+
+    def test_images_beyond_all_measure(self, graph, images):
+        with pytest.raises(CalibrationError, match=r"layer '0': .* normalised as the network"):
+            compress_trained(graph, 1e25 * images, target_bytes=9000)
+
     def test_nothing_to_compress(self, images):
         graph = from_torch(nn.Sequential(nn.ReLU()).eval(), SHAPE)
         with pytest.raises(CompressionError, match="no convolution or linear layer"):
@@ -178,6 +191,43 @@ class TestWrongUse:
 def test_the_original_agrees_with_itself(graph, images):
     answers = Judge(graph, images, True).compare(graph)
     assert (answers.output_error, answers.agreement, answers.drop) == (0.0, 1.0, 0.0)
+
+
+def test_one_class_for_all_images_says_little(images):
+    model = network()
+    with torch.no_grad():
+        model[-1].bias[2] += 10
+    graph = from_torch(model, SHAPE)
+    with pytest.warns(UserWarning, match=r"one class to 100\.0 % of the held-out images"):
+        judge = Judge(graph, images, True)
+    assert judge.compare(graph).commonest == 1.0
+
+
+def test_several_classes_are_fine(graph, images, recwarn):
+    answers = Judge(graph, images, True).compare(graph)
+    classes = reference.run(graph, images)[0].argmax(1)
+    assert answers.commonest == np.bincount(classes).max() / len(images) < 0.95
+    assert not recwarn.list
+    assert Judge(graph, images, False).compare(graph).commonest is None
+
+
+@pytest.mark.parametrize("width", [16, 256])
+def test_layers_whose_inputs_do_not_vary(images, width):
+    # Sums of 2304 columns that never change: their rounding errors alone would be the covariance.
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, width, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(width, 8, 3),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    ).eval()
+    with torch.no_grad():
+        model[0].weight.zero_()
+        model[0].bias.copy_(torch.rand(width) + 0.7)
+    with pytest.warns(UserWarning, match="one class"):
+        _, report = compress_trained(from_torch(model, SHAPE), images, target_bytes=90 * width)
+    assert report.held_out.output_error < 0.01
 
 
 @pytest.mark.parametrize(
