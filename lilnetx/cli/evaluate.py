@@ -83,7 +83,7 @@ def _normalisation(
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"{path} holds no usable input normalisation ({error}), so test images cannot be fed "
-            'to it; pack it with meta={"input": {"mean": [...], "std": [...]}}'
+            "to it; pack it with --mean M[,M,M] --std S[,S,S], those of pixels scaled to 1"
         ) from error
 
 

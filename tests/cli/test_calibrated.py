@@ -119,7 +119,6 @@ def test_pictures_and_what_the_file_says_of_them(model, pictures, tmp_path, caps
         (["--target-bytes", "9000"], "--target-bytes needs --calibration DIR"),
         (["--max-drop", "1"], "--max-drop needs --calibration DIR"),
         (["--calibration", "."], "needs --target-bytes N or --max-drop P"),
-        (["--json"], "--json is for compression"),
         (["--target-bytes", "9000", "--calibration", "none"], "none: no such folder"),
         (
             ["--target-bytes", "9000", "--calibration", "ARRAYS", "--mean", "0"],

@@ -130,6 +130,18 @@ def test_trimming_says_what_it_changed(run_folder, tiny_fashion_mnist, packed, t
     assert path.stat().st_size <= packed.stat().st_size
 
 
+@pytest.mark.parametrize("trim", [(), ("--trim", "0.01", "--data-root", "DATA")])
+def test_packing_as_json(run_folder, tiny_fashion_mnist, trim, tmp_path, capsys):
+    path = tmp_path / "fashion.lnx"
+    options = [str(tiny_fashion_mnist) if word == "DATA" else word for word in trim]
+    assert main(["pack", str(run_folder), "-o", str(path), "--json", *options]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["file_bytes"] == path.stat().st_size < facts["dense_fp32_bytes"]
+    assert ("trimmed" in facts) is bool(trim)
+    if trim:
+        assert facts["trimmed"]["divergence"] <= 0.01
+
+
 def test_benchmark_of_the_packed_file(packed, tmp_path, capsys):
     out = tmp_path / "bench.json"
     argv = ["bench", str(packed), "--against", "torch", "--seconds", "0.1", "--json", str(out)]
