@@ -17,7 +17,9 @@ from lilnetx.format.writer import encode_lnx  # noqa: E402
 from lilnetx.graph.from_torch import from_torch  # noqa: E402
 from lilnetx.graph.ir import LatentWeight  # noqa: E402
 from lilnetx.packing.calibrate import compress_trained  # noqa: E402
+from lilnetx.packing.calibrate.compress import calibrate  # noqa: E402
 from lilnetx.packing.calibrate.judge import Judge, wilson  # noqa: E402
+from lilnetx.packing.calibrate.network import RoundedNetwork  # noqa: E402
 
 SHAPE = (3, 12, 12)
 
@@ -73,6 +75,22 @@ def test_a_size_is_met_within_five_percent_below(graph, images, target, tmp_path
     assert [layer.name for layer in report.layers] == [node.name for node in weighted]
     assert sum(layer.bytes for layer in report.layers) < size
     assert report.held_out.images == report.calibration_images == 32
+
+
+def test_sizes_just_below_the_largest_are_met(graph, images):
+    _, finest = compress_trained(graph, images, target_bytes=10**6)
+    target = int(0.99 * finest.file_bytes)
+    _, report = compress_trained(graph, images, target_bytes=target)
+    assert 0.95 * target <= report.file_bytes <= target
+
+
+def test_no_price_is_lower_than_one_that_matters(graph, images):
+    network = RoundedNetwork(graph, calibrate(graph, images, [1.0], 1, 0), 1)
+    least = network.cost_for(16)
+    assert network.cost_for(30) == least
+    finest, found, more = (network.at(cost).size for cost in (2.0**-160, least, 8 * least))
+    assert found == pytest.approx(finest, rel=0.01)
+    assert more < found
 
 
 def test_the_file_answers_as_the_report_says(graph, images, tmp_path):
