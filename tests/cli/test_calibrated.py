@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -190,6 +191,22 @@ def test_a_checkpoint_is_referred_to_trimming(tmp_path, capsys):
     args = ("--target-bytes", 9000, "--calibration", tmp_path)
     _, err = run(capsys, "pack", tmp_path / "run.pt", "-o", tmp_path / "m.lnx", *args, code=2)
     assert "--trim makes it smaller" in err
+
+
+def test_torch_is_named_where_it_is_missing(model, arrays, tmp_path):
+    path = tmp_path / "m.lnx"
+    argv = ["pack", model, "-o", path, "--max-drop", "5", "--calibration", arrays]
+    code = (
+        "import sys; sys.modules['torch'] = None; "
+        f"from lilnetx.cli.main import main; sys.exit(main({[str(word) for word in argv]!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "lilnetx: error: compression without training needs the package 'torch', which is not "
+        "installed: run pip install 'lilnetx[train]'\n"
+    )
+    assert not path.exists()
 
 
 def test_arrays_are_taken_as_they_are(arrays):
