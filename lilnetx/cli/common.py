@@ -16,7 +16,7 @@ from lilnetx.atomic import require_regular
 from lilnetx.errors import LilnetxError, MissingExtraError, OutputError, UsageError
 
 EXIT_OK = 0
-EXIT_DIFFERENT = 1  # as diff reports it
+EXIT_DIFFERENT = 1  # as diff and check report it
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
