@@ -85,7 +85,7 @@ def add_parser(subparsers: argparse._SubParsersAction[CommandParser]) -> None:
         "--trim-images",
         type=positive_int,
         metavar="N",
-        help=f"training images for --trim (default: {_TRIM_IMAGES})",
+        help=f"training images for --trim, from all over the data set (default: {_TRIM_IMAGES})",
     )
     add_data_root(parser)
     parser.add_argument(
@@ -208,13 +208,14 @@ def _trim(model: nn.Module, state: dict[str, Any], args: argparse.Namespace) -> 
     """Trim on images that the network was trained on."""
     import torch
 
-    from lilnetx.data import load, normalise, validation_split
+    from lilnetx.data import load, normalise, spread, validation_split
     from lilnetx.packing.trim import trim
 
     config, facts = state["config"], state["data"]
     data = load(facts.name, args.data_root, facts.image_shape[-1])
     trained_on, _ = validation_split(len(data.train_images), config.validation, config.seed)
-    images = data.train_images[trained_on[: args.trim_images or _TRIM_IMAGES]]
+    trained_on = trained_on[: config.train_images or None]
+    images = data.train_images[spread(trained_on, args.trim_images or _TRIM_IMAGES)]
     with progress_bar(100, "trim", "%") as bar:
         return trim(
             model.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
