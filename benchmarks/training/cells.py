@@ -15,7 +15,7 @@ import torch
 from pruning import prune_and_tune
 
 import lilnetx
-from lilnetx.data import ImageDataset, normalise, validation_split
+from lilnetx.data import ImageDataset, normalise, spread, validation_split
 from lilnetx.format import read_lnx, write_lnx
 from lilnetx.graph.from_torch import import_model
 from lilnetx.graph.ir import Conv2d, DenseWeight, Graph, LatentWeight
@@ -47,7 +47,8 @@ def ours(config: TrainConfig, data: ImageDataset, folder: Path, trimmed: float) 
     path = folder / "model.lnx"
     if trimmed:
         trained_on, _ = validation_split(len(data.train_images), config.validation, config.seed)
-        images = normalise(data.train_images[trained_on[:TRIM_IMAGES]], data.mean, data.std)
+        some = spread(trained_on[: config.train_images or None], TRIM_IMAGES)
+        images = normalise(data.train_images[some], data.mean, data.std)
         trim(trained.model, torch.from_numpy(images), trimmed, seed=config.seed)
     lilnetx.pack(trained.model, path, input_shape=data.facts.image_shape)
     setting = f"rate {config.rate:g}"

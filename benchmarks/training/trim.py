@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lilnetx.data import load, normalise, validation_split
+from lilnetx.data import load, normalise, spread, validation_split
 from lilnetx.format import inspect_lnx
 from lilnetx.machine import cpu_model
 from lilnetx.packing import pack
@@ -44,7 +44,8 @@ def measure(run: Path, limit: float, calibration: int) -> dict[str, Any]:
     trained_on, held_out = validation_split(len(data.train_images), config.validation, config.seed)
     row: dict[str, Any] = {"run": run.name, "network": config.network, "limit": limit}
     if limit:
-        images = normalise(data.train_images[trained_on[:calibration]], facts.mean, facts.std)
+        some = spread(trained_on[: config.train_images or None], calibration)
+        images = normalise(data.train_images[some], facts.mean, facts.std)
         report = trim(model, torch.from_numpy(images), limit, seed=config.seed)
         row["divergence"] = round(report.divergence, 6)
         row["agreement"] = report.agreement

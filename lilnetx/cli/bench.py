@@ -17,8 +17,10 @@ from lilnetx.cli.common import (
     positive_float,
     positive_int,
     require_folder_of,
+    require_other_file,
     run_guarded,
 )
+from lilnetx.errors import UsageError
 
 _DESCRIPTION = """\
 Time a .lnx file by layer and as a whole network, against dense engines that run the same network.
@@ -53,6 +55,10 @@ def run(args: argparse.Namespace) -> int:
     for path in (args.json, args.csv):
         if path is not None:
             require_folder_of(path)
+            if args.file is not None:
+                require_other_file(args.file, path)
+    if args.json is not None and args.csv is not None and args.json.resolve() == args.csv.resolve():
+        raise UsageError(f"{args.csv}: --json and --csv name the same file; give two names")
     from lilnetx.bench import BenchmarkOptions, run_benchmark
     from lilnetx.bench.report import format_report, write_csv, write_json
 

@@ -7,6 +7,7 @@ import contextlib
 import math
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,7 +16,7 @@ from lilnetx.atomic import require_regular
 from lilnetx.errors import LilnetxError, MissingExtraError, OutputError, UsageError
 
 EXIT_OK = 0
-EXIT_DIFFERENT = 1  # as diff reports it
+EXIT_DIFFERENT = 1  # as diff and check report it
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -138,6 +139,18 @@ def stage_bar(title: str) -> Iterator[Callable[[str, float], None]]:
         yield show
     finally:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Meanwhile, warnings are one line each on standard error, without the code they come from."""
+
+    def show(message: Warning | str, *where: object, **more: object) -> None:
+        print(f"lilnetx: warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 def engine_names(text: str) -> tuple[str, ...]:

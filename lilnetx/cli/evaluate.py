@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     if pixels is None:
         raise UsageError(
             f"{args.file} holds no usable input normalisation, so test images cannot be fed to it; "
-            'pack it with meta={"input": {"mean": [...], "std": [...]}}, a number for each channel'
+            "pack it with --mean M[,M,M] --std S[,S,S], those of pixels scaled to 1"
         )
     data = load(name, args.data_root, session.input_shape[-1])
     _require_fit(args.file, session, data)

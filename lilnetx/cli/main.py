@@ -45,8 +45,8 @@ from data to a running network:
   lilnetx eval fashion.lnx --data fashion-mnist
   lilnetx bench fashion.lnx
 
-'lilnetx COMMAND --help' explains a command. Exit codes: 0 done, 1 files differ (diff), 2 error
-(one line on standard error), 130 interrupted.
+'lilnetx COMMAND --help' explains a command. Exit codes: 0 done, 1 files differ (diff) or
+something is not supported (check), 2 error (one line on standard error), 130 interrupted.
 """
 
 

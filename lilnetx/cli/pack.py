@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lilnetx.cli import calibrated
+from lilnetx.cli import calibrated, normalisation
 from lilnetx.cli.common import (
     EXIT_OK,
     CommandParser,
@@ -18,6 +19,7 @@ from lilnetx.cli.common import (
     require_folder_of,
     require_other_file,
 )
+from lilnetx.cli.pack_options import require_fit
 from lilnetx.cli.sources import Kind, add_input_shape, import_file, kind_of
 from lilnetx.cli.table import format_bytes
 from lilnetx.errors import UsageError
@@ -25,6 +27,10 @@ from lilnetx.packing.side import SIDE_BITS
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from lilnetx.packing.trim import TrimReport
+
+_TRIM_IMAGES = 2000
 
 _EPILOG = """\
 examples:
@@ -62,10 +68,9 @@ def add_parser(subparsers: argparse._SubParsersAction[CommandParser]) -> None:
     parser.add_argument(
         "--side-bits",
         type=int,
-        default=SIDE_BITS,
         metavar="N",
-        help="significant bits of the scales and biases; 0 keeps them float32 (default: "
-        "%(default)s)",
+        help="of checkpoints: significant bits of the scales and biases; 0 keeps them float32 "
+        f"(default: {SIDE_BITS})",
     )
     add_input_shape(parser)
     parser.add_argument(
@@ -79,13 +84,36 @@ def add_parser(subparsers: argparse._SubParsersAction[CommandParser]) -> None:
     parser.add_argument(
         "--trim-images",
         type=positive_int,
-        default=2000,
         metavar="N",
-        help="training images for --trim (default: %(default)s)",
+        help=f"training images for --trim, from all over the data set (default: {_TRIM_IMAGES})",
     )
     add_data_root(parser)
+    parser.add_argument(
+        "--json", action="store_true", help="print the figures as JSON and nothing else"
+    )
+    normalisation.add_options(
+        parser.add_argument_group(
+            "pixels of ONNX models and exported programs",
+            "What the network takes for a pixel. The file says so to those who feed it.",
+        )
+    )
     calibrated.add_options(parser)
     parser.set_defaults(run=run)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Told:
+    """What there is to say of a packed model beside its size.
+
+    Attributes:
+        text: For people; may be empty.
+        facts: The same as JSON.
+        note: What is to be kept in mind; may be empty.
+    """
+
+    text: str = ""
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+    note: str = ""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -95,51 +123,29 @@ def run(args: argparse.Namespace) -> int:
     kind = kind_of(args.model)
     if kind == "lnx":
         raise UsageError(f"{args.model}: is packed already")
-    if kind == "checkpoint":
-        if args.input_shape:
-            raise UsageError("--input-shape is for ONNX models; a checkpoint knows its images")
-        calibrated.refuse(args)
-        note = _pack_checkpoint(args)
-    else:
-        if args.trim is not None:
-            raise UsageError(
-                "--trim is for checkpoints of lilnetx train, whose weights are integers"
-            )
-        if calibrated.is_wanted(args):
-            return _compress_import(args, kind)
-        note = _pack_import(args, kind)
-    _print_sizes(args.output)
-    if note:
-        print(f"note: {note}")
+    require_fit(args, kind)
+    told = _pack_checkpoint(args) if kind == "checkpoint" else _pack_import(args, kind)
+    _print(args, told)
     return EXIT_OK
 
 
-def _print_sizes(output: Path) -> None:
+def _print(args: argparse.Namespace, told: _Told) -> None:
     from lilnetx.format import inspect_lnx
 
-    summary = inspect_lnx(output)
-    ratio = summary.dense_fp32_bytes / summary.file_bytes
-    print(
-        f"{output}: {format_bytes(summary.file_bytes)}, 1/{ratio:.1f} of the dense float32 "
-        f"parameters ({format_bytes(summary.dense_fp32_bytes)})"
-    )
-
-
-def _compress_import(args: argparse.Namespace, kind: Kind) -> int:
-    """Compress a model of another framework without training, and print what it is like."""
-    from lilnetx.format import inspect_lnx, write_lnx
-
-    graph = import_file(args.model, kind, args.input_shape)
-    graph = dataclasses.replace(graph, meta=_origin(args) | calibrated.meta_of(args, graph))
-    graph, report = calibrated.compress(graph, args)
-    write_lnx(graph, args.output)
+    summary = inspect_lnx(args.output)
+    file, dense = summary.file_bytes, summary.dense_fp32_bytes
     if args.json:
-        summary = inspect_lnx(args.output)
-        calibrated.print_json(report, summary.file_bytes, summary.dense_fp32_bytes)
-    else:
-        calibrated.print_layers(report)
-        _print_sizes(args.output)
-    return EXIT_OK
+        facts = {**told.facts, "file_bytes": file, "dense_fp32_bytes": dense}
+        print(json.dumps(facts | ({"note": told.note} if told.note else {})))
+        return
+    if told.text:
+        print(told.text)
+    print(
+        f"{args.output}: {format_bytes(file)}, 1/{dense / file:.1f} of the dense float32 "
+        f"parameters ({format_bytes(dense)})"
+    )
+    if told.note:
+        print(f"note: {told.note}")
 
 
 def _origin(args: argparse.Namespace) -> dict[str, Any]:
@@ -149,18 +155,24 @@ def _origin(args: argparse.Namespace) -> dict[str, Any]:
     return {"producer": f"lilnetx {__version__}", "source": args.model.name}
 
 
-def _pack_import(args: argparse.Namespace, kind: Kind) -> str:
-    """Pack a model of another framework as it is."""
+def _pack_import(args: argparse.Namespace, kind: Kind) -> _Told:
+    """Pack a model of another framework, as it is or compressed without training."""
     from lilnetx.format import write_lnx
 
     graph = import_file(args.model, kind, args.input_shape)
-    write_lnx(dataclasses.replace(graph, meta=_origin(args)), args.output)
+    meta = _origin(args) | normalisation.input_meta(args, graph)
+    graph = dataclasses.replace(graph, meta=meta)
+    if args.calibration is not None:
+        graph, report = calibrated.compress(graph, args)
+        write_lnx(graph, args.output)
+        return _Told(calibrated.figures(report), report.as_json())
+    write_lnx(graph, args.output)
     sizes = ", other heights and widths too" if graph.free_size else ""
     shapes = " and ".join("x".join(map(str, shape)) for shape in graph.inputs.values())
-    return f"float32 weights as they were; images of {shapes}{sizes}"
+    return _Told(note=f"float32 weights as they were; images of {shapes}{sizes}")
 
 
-def _pack_checkpoint(args: argparse.Namespace) -> str:
+def _pack_checkpoint(args: argparse.Namespace) -> _Told:
     """Rebuild the network of a checkpoint and pack it."""
     from lilnetx.packing import pack
     from lilnetx.train.checkpoint import load_checkpoint, restore
@@ -175,40 +187,47 @@ def _pack_checkpoint(args: argparse.Namespace) -> str:
     model, _ = build_model(config, facts)
     restore(path, state, model, None)
     model.eval()
+    told = _Told()
     if args.trim is not None:
-        _trim(model, state, args)
+        report = _trim(model, state, args)
+        told = _Told(_trimmed(report), {"trimmed": dataclasses.asdict(report)})
     pack(
         model,
         args.output,
         input_shape=facts.image_shape,
-        side_bits=args.side_bits,
+        side_bits=SIDE_BITS if args.side_bits is None else args.side_bits,
         meta=file_meta(config, facts, state["epoch"]),
     )
     if state["epoch"] < config.epochs:
-        return f"the checkpoint is of epoch {state['epoch']} of {config.epochs}"
-    return ""
+        note = f"the checkpoint is of epoch {state['epoch']} of {config.epochs}"
+        return dataclasses.replace(told, note=note)
+    return told
 
 
-def _trim(model: nn.Module, state: dict[str, Any], args: argparse.Namespace) -> None:
-    """Trim on images that the network was trained on, and print what it did."""
+def _trim(model: nn.Module, state: dict[str, Any], args: argparse.Namespace) -> TrimReport:
+    """Trim on images that the network was trained on."""
     import torch
 
-    from lilnetx.data import load, normalise, validation_split
+    from lilnetx.data import load, normalise, spread, validation_split
     from lilnetx.packing.trim import trim
 
     config, facts = state["config"], state["data"]
     data = load(facts.name, args.data_root, facts.image_shape[-1])
     trained_on, _ = validation_split(len(data.train_images), config.validation, config.seed)
-    images = data.train_images[trained_on[: args.trim_images]]
+    trained_on = trained_on[: config.train_images or None]
+    images = data.train_images[spread(trained_on, args.trim_images or _TRIM_IMAGES)]
     with progress_bar(100, "trim", "%") as bar:
-        report = trim(
+        return trim(
             model.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
             torch.from_numpy(normalise(images, facts.mean, facts.std)),
             args.trim,
             seed=config.seed,
             progress=lambda done: bar.update(int(100 * done) - bar.n),
         )
-    print(
+
+
+def _trimmed(report: TrimReport) -> str:
+    return (
         f"trimmed: {100 * report.changed:.2f} % of the integers changed, zero slices "
         f"{100 * report.zero_slices_before:.1f} -> {100 * report.zero_slices_after:.1f} %; the "
         f"class is the same for {100 * report.agreement:.1f} % of {report.images:,} images, "

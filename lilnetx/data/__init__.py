@@ -1,6 +1,13 @@
 """Image data sets in their own file formats, as numpy arrays; no framework needed."""
 
-from lilnetx.data.dataset import DataFacts, ImageDataset, Images, normalise, validation_split
+from lilnetx.data.dataset import (
+    DataFacts,
+    ImageDataset,
+    Images,
+    normalise,
+    spread,
+    validation_split,
+)
 from lilnetx.data.registry import DATASETS, load
 
 __all__ = [
@@ -10,5 +17,6 @@ __all__ = [
     "Images",
     "load",
     "normalise",
+    "spread",
     "validation_split",
 ]

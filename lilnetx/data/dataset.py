@@ -113,3 +113,20 @@ def validation_split(
     """Indices of a random split of ``count`` training images: (training, validation)."""
     order = np.random.default_rng([seed, 0x5EED]).permutation(count)
     return np.sort(order[validation:]), np.sort(order[:validation])
+
+
+def spread(index: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """``count`` of the indices, at even distances; all where there are no more.
+
+    The first ones of a folder of images would be of its first classes alone.
+
+    Args:
+        index: Shape ``(N,)``.
+        count: At least 1.
+
+    Returns:
+        Shape ``(min(count, N),)``, in the same order.
+    """
+    if count >= len(index):
+        return index
+    return index[np.arange(count) * len(index) // count]

@@ -42,7 +42,7 @@ def to_onnx(graph: Graph, *, opset: int = 17) -> onnx.ModelProto:
     try:
         import onnx
     except ImportError:
-        raise MissingExtraError("onnx", "bench", "building an ONNX model") from None
+        raise MissingExtraError("onnx", "onnx", "building an ONNX model") from None
     require_type(graph, Graph, GraphError, "a lilnetx.Graph; lilnetx.read_lnx reads a .lnx file")
     if opset < _MIN_OPSET:
         raise UsageError(f"opset is {opset}, expected {_MIN_OPSET} or later")

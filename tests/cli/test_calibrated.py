@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -119,7 +120,6 @@ def test_pictures_and_what_the_file_says_of_them(model, pictures, tmp_path, caps
         (["--target-bytes", "9000"], "--target-bytes needs --calibration DIR"),
         (["--max-drop", "1"], "--max-drop needs --calibration DIR"),
         (["--calibration", "."], "needs --target-bytes N or --max-drop P"),
-        (["--json"], "--json is for compression"),
         (["--target-bytes", "9000", "--calibration", "none"], "none: no such folder"),
         (
             ["--target-bytes", "9000", "--calibration", "ARRAYS", "--mean", "0"],
@@ -133,6 +133,18 @@ def test_pictures_and_what_the_file_says_of_them(model, pictures, tmp_path, caps
             ["--target-bytes", "9000", "--calibration", "ARRAYS", "--mean", "a", "--std", "1"],
             "--mean a: expected numbers",
         ),
+        (
+            ["--target-bytes", "9000", "--calibration", "ARRAYS", "--mean", "0", "--std", "nan"],
+            "--std nan: expected numbers",
+        ),
+        (
+            ["--max-drop", "5", "--calibration", "ARRAYS", "--mean", "72.9", "--std", "90"],
+            "means and deviations of pixels from 0 to 255 need --scale 1",
+        ),
+        (
+            ["--max-drop", "5", "--calibration", "ARRAYS", "--mean", "0.4,-1.2", "--std", "0.2"],
+            "pixels are multiplied by 0.00392 before",
+        ),
         (["--target-bytes", "100", "--calibration", "ARRAYS"], "no file of 100 bytes can be made"),
     ],
 )
@@ -140,6 +152,30 @@ def test_wrong_use(model, arrays, tmp_path, capsys, args, message):
     args = [str(arrays) if arg == "ARRAYS" else arg for arg in args]
     _, err = run(capsys, "pack", model, "-o", tmp_path / "m.lnx", *args, code=2)
     assert message in err
+    assert not (tmp_path / "m.lnx").exists()
+
+
+def test_means_of_whole_pixels_with_their_scale(model, pictures, tmp_path, capsys):
+    args = ("--target-bytes", 1000, "--calibration", pictures, "--scale", 1)
+    run(capsys, "pack", model, "-o", tmp_path / "m.lnx", *args, "--mean", "72.9", "--std", "90")
+
+
+def test_one_class_for_all_images_is_said_in_a_line(model, tmp_path, capsys):
+    # Faint images beside biases: the network's answer is always the same.
+    np.save(tmp_path / "a.npy", 1e-3 * IMAGES)
+    args = ("--target-bytes", 1000, "--calibration", tmp_path, "--json")
+    out, err = run(capsys, "pack", model, "-o", tmp_path / "m.lnx", *args)
+    assert err.startswith("lilnetx: warning: the original network gives one class to 100.0 %")
+    assert err.count("\n") == 1
+    assert json.loads(out)["held_out"]["commonest"] == 1.0
+
+
+def test_images_that_are_all_the_same_are_refused(model, tmp_path, capsys):
+    np.save(tmp_path / "a.npy", np.repeat(IMAGES[:1], 40, axis=0))
+    args = ("--target-bytes", 1000, "--calibration", tmp_path)
+    _, err = run(capsys, "pack", model, "-o", tmp_path / "m.lnx", *args, code=2)
+    assert "hardly differ from each other" in err
+    assert err.count("\n") == 1
     assert not (tmp_path / "m.lnx").exists()
 
 
@@ -155,6 +191,22 @@ def test_a_checkpoint_is_referred_to_trimming(tmp_path, capsys):
     args = ("--target-bytes", 9000, "--calibration", tmp_path)
     _, err = run(capsys, "pack", tmp_path / "run.pt", "-o", tmp_path / "m.lnx", *args, code=2)
     assert "--trim makes it smaller" in err
+
+
+def test_torch_is_named_where_it_is_missing(model, arrays, tmp_path):
+    path = tmp_path / "m.lnx"
+    argv = ["pack", model, "-o", path, "--max-drop", "5", "--calibration", arrays]
+    code = (
+        "import sys; sys.modules['torch'] = None; "
+        f"from lilnetx.cli.main import main; sys.exit(main({[str(word) for word in argv]!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "lilnetx: error: compression without training needs the package 'torch', which is not "
+        "installed: run pip install 'lilnetx[train]'\n"
+    )
+    assert not path.exists()
 
 
 def test_arrays_are_taken_as_they_are(arrays):

@@ -12,8 +12,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs torch, which is not installed")
 
 from lilnetx.cli.main import main  # noqa: E402
-from lilnetx.data import load, normalise  # noqa: E402
+from lilnetx.data import load, normalise, validation_split  # noqa: E402
 from lilnetx.format import read_lnx  # noqa: E402
+from lilnetx.packing.trim import TrimReport  # noqa: E402
 from lilnetx.train.checkpoint import load_checkpoint, restore  # noqa: E402
 from lilnetx.train.start import build_model  # noqa: E402
 
@@ -128,6 +129,40 @@ def test_trimming_says_what_it_changed(run_folder, tiny_fashion_mnist, packed, t
     assert re.search(r"trimmed: \d+\.\d\d % of the integers changed", out)
     assert "of 20 images" in out
     assert path.stat().st_size <= packed.stat().st_size
+
+
+@pytest.mark.parametrize("trained_on", [0, 100])
+def test_trimming_sees_images_from_all_over_the_training_set(
+    trained_on, run_folder, tiny_fashion_mnist, tmp_path, monkeypatch
+):
+    state = torch.load(run_folder / "checkpoint.pt", weights_only=True)
+    state["config"]["train_images"] = trained_on
+    torch.save(state, tmp_path / "run.pt")
+    seen = []
+
+    def no_trim(model, images, limit, **kwargs):
+        seen.append(images.numpy())
+        return TrimReport(0.0, 1.0, len(images), 0.0, 0.0, 0.0)
+
+    monkeypatch.setattr("lilnetx.packing.trim.trim", no_trim)
+    argv = ["pack", str(tmp_path / "run.pt"), "-o", str(tmp_path / "m.lnx"), "--trim", "0.01"]
+    assert main([*argv, "--trim-images", "20", "--data-root", str(tiny_fashion_mnist)]) == 0
+    data = load("fashion-mnist", tiny_fashion_mnist)
+    index = validation_split(300, 60, 0)[0][: trained_on or None]
+    expected = data.train_images[index[:: len(index) // 20]]
+    np.testing.assert_array_equal(seen[0], normalise(expected, data.mean, data.std))
+
+
+@pytest.mark.parametrize("trim", [(), ("--trim", "0.01", "--data-root", "DATA")])
+def test_packing_as_json(run_folder, tiny_fashion_mnist, trim, tmp_path, capsys):
+    path = tmp_path / "fashion.lnx"
+    options = [str(tiny_fashion_mnist) if word == "DATA" else word for word in trim]
+    assert main(["pack", str(run_folder), "-o", str(path), "--json", *options]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["file_bytes"] == path.stat().st_size < facts["dense_fp32_bytes"]
+    assert ("trimmed" in facts) is bool(trim)
+    if trim:
+        assert facts["trimmed"]["divergence"] <= 0.01
 
 
 def test_benchmark_of_the_packed_file(packed, tmp_path, capsys):

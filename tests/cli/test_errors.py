@@ -213,11 +213,25 @@ def test_numbers_that_cannot_work(argv, message, tmp_path, monkeypatch, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_input_is_never_the_output(synthetic_lnx, capsys):
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("unpack", "-o"), ("bench", "--csv"), ("bench", "--json"), ("inspect", "--svg")],
+)
+def test_the_input_is_never_the_output(command, option, synthetic_lnx, tmp_path, capsys):
     before = synthetic_lnx.read_bytes()
-    message = error_of(["unpack", synthetic_lnx, "-o", synthetic_lnx], capsys)
-    assert "is the input as well" in message
-    assert synthetic_lnx.read_bytes() == before
+    link = tmp_path / "link.lnx"
+    link.symlink_to(synthetic_lnx)
+    for output in (synthetic_lnx, link):
+        message = error_of([command, synthetic_lnx, option, output], capsys)
+        assert "is the input as well" in message
+        assert synthetic_lnx.read_bytes() == before
+
+
+def test_bench_writes_two_tables_to_two_files(synthetic_lnx, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    argv = ["bench", synthetic_lnx, "--csv", "out", "--json", tmp_path / "out"]
+    assert "--json and --csv name the same file" in error_of(argv, capsys)
+    assert not list(tmp_path.iterdir())
 
 
 def test_eval_wants_one_value_for_each_class(synthetic_lnx, tiny_fashion_mnist, tmp_path, capsys):

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,15 @@ def test_version(capsys):
         main(["--version"])
     assert stop.value.code == 0
     assert capsys.readouterr().out == f"lilnetx {lilnetx.__version__}\n"
+
+
+def test_help_tells_the_exit_codes_that_the_documentation_tells(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    page = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    told = "1 files differ (diff) or something is not supported (check)"
+    assert told in " ".join(capsys.readouterr().out.split())
+    assert told in " ".join(page.replace("`", "").split())
 
 
 @pytest.mark.parametrize("command", COMMANDS)

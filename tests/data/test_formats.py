@@ -4,7 +4,7 @@ import struct
 import numpy as np
 import pytest
 
-from lilnetx.data import load, normalise, validation_split
+from lilnetx.data import load, normalise, spread, validation_split
 from lilnetx.data.cifar import read_cifar
 from lilnetx.data.idx import read_idx
 from lilnetx.errors import DataError, UsageError
@@ -110,6 +110,18 @@ def test_missing_data_says_where_it_looked_and_what_to_do(tmp_path):
     assert str(tmp_path) in str(caught.value)
     with pytest.raises(UsageError, match="known: fashion-mnist, cifar-10, cifar-100"):
         load("mnist")
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 99, 100, 500])
+def test_spread_takes_indices_from_all_over(count):
+    index = np.arange(1000, 1200, 2)
+    taken = spread(index, count)
+    assert len(taken) == min(count, 100)
+    assert set(taken) <= set(index)
+    gaps = np.diff([*taken, 1200])
+    assert (gaps > 0).all()
+    assert gaps.max() - gaps.min() <= 2
+    assert taken[0] == 1000
 
 
 def test_validation_split_is_a_seeded_partition():

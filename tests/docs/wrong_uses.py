@@ -50,6 +50,7 @@ def wrong_uses(page: str) -> list[WrongUse]:
 
 def make_files(folder: Path) -> None:
     """The files that the commands name."""
+    import numpy as np
     import onnx
     import torch
 
@@ -86,6 +87,8 @@ def make_files(folder: Path) -> None:
     (folder / "flipped.lnx").write_bytes(bytes(flipped))
     head = data[:8] + struct.pack("<I", 999) + data[12:60]
     (folder / "newer.lnx").write_bytes(head + struct.pack("<I", crc32c(head)) + data[64:])
+    (folder / "alike").mkdir()
+    np.save(folder / "alike" / "black.npy", np.zeros((20, 3, 8, 8), np.float32))
     (folder / "folder").mkdir()
     (folder / "locked").mkdir(mode=0o555)
     (folder / "secret.lnx").write_bytes(data)

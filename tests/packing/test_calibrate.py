@@ -17,15 +17,17 @@ from lilnetx.format.writer import encode_lnx  # noqa: E402
 from lilnetx.graph.from_torch import from_torch  # noqa: E402
 from lilnetx.graph.ir import LatentWeight  # noqa: E402
 from lilnetx.packing.calibrate import compress_trained  # noqa: E402
+from lilnetx.packing.calibrate.compress import calibrate  # noqa: E402
 from lilnetx.packing.calibrate.judge import Judge, wilson  # noqa: E402
+from lilnetx.packing.calibrate.network import RoundedNetwork  # noqa: E402
 
 SHAPE = (3, 12, 12)
 
 
 def network(seed=0):
-    """A classifier with full, depthwise, grouped and pointwise layers."""
+    """A classifier with full, depthwise, grouped and pointwise layers, and answers of all kinds."""
     torch.manual_seed(seed)
-    return nn.Sequential(
+    model = nn.Sequential(
         nn.Conv2d(3, 24, 3, stride=2, padding=1),
         nn.ReLU6(),
         nn.Conv2d(24, 24, 3, padding=1, groups=24),
@@ -41,6 +43,9 @@ def network(seed=0):
         nn.Flatten(),
         nn.Linear(32, 10),
     ).eval()
+    with torch.no_grad():
+        model[-1].bias -= model(torch.from_numpy(smooth_images(64, seed=9))).mean(0)
+    return model
 
 
 def smooth_images(count, seed=1):
@@ -70,6 +75,22 @@ def test_a_size_is_met_within_five_percent_below(graph, images, target, tmp_path
     assert [layer.name for layer in report.layers] == [node.name for node in weighted]
     assert sum(layer.bytes for layer in report.layers) < size
     assert report.held_out.images == report.calibration_images == 32
+
+
+def test_sizes_just_below_the_largest_are_met(graph, images):
+    _, finest = compress_trained(graph, images, target_bytes=10**6)
+    target = int(0.99 * finest.file_bytes)
+    _, report = compress_trained(graph, images, target_bytes=target)
+    assert 0.95 * target <= report.file_bytes <= target
+
+
+def test_no_price_is_lower_than_one_that_matters(graph, images):
+    network = RoundedNetwork(graph, calibrate(graph, images, [1.0], 1, 0), 1)
+    least = network.cost_for(16)
+    assert network.cost_for(30) == least
+    finest, found, more = (network.at(cost).size for cost in (2.0**-160, least, 8 * least))
+    assert found == pytest.approx(finest, rel=0.01)
+    assert more < found
 
 
 def test_the_file_answers_as_the_report_says(graph, images, tmp_path):
@@ -169,6 +190,16 @@ class TestWrongUse:
         with pytest.raises(CalibrationError, match=r"the network takes \(3, 12, 12\)"):
             compress_trained(graph, images[:, :, :8], target_bytes=9000)
 
+    @pytest.mark.parametrize("contrast", [0.0, 0.003])
+    def test_images_that_hardly_differ(self, graph, images, contrast):
+        # As pixels from 0 to 1 are by a mean and a deviation of pixels from 0 to 255.
+        with pytest.raises(CalibrationError, match=r"hardly differ .*\(by 0(\.41)? % of their"):
+            compress_trained(graph, contrast * images - 0.8, target_bytes=9000)
+
+    def test_images_beyond_all_measure(self, graph, images):
+        with pytest.raises(CalibrationError, match=r"layer '0': .* normalised as the network"):
+            compress_trained(graph, 1e25 * images, target_bytes=9000)
+
     def test_nothing_to_compress(self, images):
         graph = from_torch(nn.Sequential(nn.ReLU()).eval(), SHAPE)
         with pytest.raises(CompressionError, match="no convolution or linear layer"):
@@ -178,6 +209,43 @@ class TestWrongUse:
 def test_the_original_agrees_with_itself(graph, images):
     answers = Judge(graph, images, True).compare(graph)
     assert (answers.output_error, answers.agreement, answers.drop) == (0.0, 1.0, 0.0)
+
+
+def test_one_class_for_all_images_says_little(images):
+    model = network()
+    with torch.no_grad():
+        model[-1].bias[2] += 10
+    graph = from_torch(model, SHAPE)
+    with pytest.warns(UserWarning, match=r"one class to 100\.0 % of the held-out images"):
+        judge = Judge(graph, images, True)
+    assert judge.compare(graph).commonest == 1.0
+
+
+def test_several_classes_are_fine(graph, images, recwarn):
+    answers = Judge(graph, images, True).compare(graph)
+    classes = reference.run(graph, images)[0].argmax(1)
+    assert answers.commonest == np.bincount(classes).max() / len(images) < 0.95
+    assert not recwarn.list
+    assert Judge(graph, images, False).compare(graph).commonest is None
+
+
+@pytest.mark.parametrize("width", [16, 256])
+def test_layers_whose_inputs_do_not_vary(images, width):
+    # Sums of 2304 columns that never change: their rounding errors alone would be the covariance.
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, width, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(width, 8, 3),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    ).eval()
+    with torch.no_grad():
+        model[0].weight.zero_()
+        model[0].bias.copy_(torch.rand(width) + 0.7)
+    with pytest.warns(UserWarning, match="one class"):
+        _, report = compress_trained(from_torch(model, SHAPE), images, target_bytes=90 * width)
+    assert report.held_out.output_error < 0.01
 
 
 @pytest.mark.parametrize(

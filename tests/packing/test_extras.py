@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,8 @@ from lilnetx.graph.to_onnx import to_onnx
 from lilnetx.graph.to_torch import to_torch
 from lilnetx.packing import freeze, synth, unpack
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 @pytest.mark.parametrize(
     ("package", "extra", "use"),
@@ -20,7 +25,7 @@ from lilnetx.packing import freeze, synth, unpack
         ("torch", "train", lambda graph, path: from_torch(None, (3, 4, 4))),
         ("torch", "train", lambda graph, path: freeze(None, (3, 4, 4))),
         ("torch", "train", lambda graph, path: to_torch(graph)),
-        ("onnx", "bench", lambda graph, path: to_onnx(graph)),
+        ("onnx", "onnx", lambda graph, path: to_onnx(graph)),
         ("safetensors", "export", unpack),
     ],
 )
@@ -42,3 +47,20 @@ def test_importing_loads_none_of_them():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "set()"
+
+
+def test_an_extra_that_an_error_names_brings_the_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = {
+        name: {re.match(r"[\w-]+", line)[0] for line in lines}
+        for name, lines in project["optional-dependencies"].items()
+    }
+    sources = [*(ROOT / "lilnetx").rglob("*.py"), *(ROOT / "kernels").rglob("*.py")]
+    named = {
+        pair
+        for path in sources
+        for pair in re.findall(r'MissingExtraError\("([\w-]+)", "(\w+)"', path.read_text("utf-8"))
+    }
+    assert ("torch", "triton") in named
+    for package, extra in named:
+        assert package in extras[extra], (package, extra)

@@ -8,6 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="layers are torch modules")
 from torch import nn  # noqa: E402
 
+from lilnetx.errors import CalibrationError  # noqa: E402
 from lilnetx.format.latents import encode_latents  # noqa: E402
 from lilnetx.format.weight_info import WeightInfo  # noqa: E402
 from lilnetx.graph.from_torch import from_torch  # noqa: E402
@@ -123,6 +124,20 @@ def test_the_factor():
     upper = upper_factor(moment)
     np.testing.assert_allclose(upper.swapaxes(1, 2) @ upper @ moment, [np.eye(7)] * 2, atol=1e-8)
     assert (np.tril(upper, -1) == 0).all()
+
+
+def test_rounding_errors_are_no_obstacle_to_the_factor():
+    # Two columns that are one, but for the last digits of float32 sums.
+    moment = np.array([[[1.0, 1.0], [1.0, 1.0 - 1e-6]]])
+    upper = upper_factor(moment)
+    grown = moment * [[1.001, 1.0], [1.0, 1.001]]
+    np.testing.assert_allclose(upper.swapaxes(1, 2) @ upper @ grown, [np.eye(2)], atol=1e-8)
+    assert moment[0, 0, 0] == 1.0  # as it was
+
+
+def test_what_is_no_moment_has_no_factor():
+    with pytest.raises(CalibrationError, match="no inverse"):
+        upper_factor(-np.eye(3)[None])
 
 
 @pytest.mark.parametrize(("columns", "length"), [(40, 1), (36, 9), (300, 1), (300, 4)])

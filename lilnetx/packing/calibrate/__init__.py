@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from lilnetx.errors import MissingExtraError
+
+try:
+    import torch  # noqa: F401
+except ImportError as error:
+    raise MissingExtraError("torch", "train", "compression without training") from error
+
 from lilnetx.packing.calibrate.compress import compress_trained
 from lilnetx.packing.calibrate.images import Preprocessing, load_folder
 from lilnetx.packing.calibrate.report import CalibrationReport, LayerReport

@@ -55,7 +55,8 @@ def compress_trained(
         The network and what was done to it.
 
     Raises:
-        CalibrationError: Too few images, or images that do not fit.
+        CalibrationError: Images that are too few, do not fit, hardly differ from each other, or
+            make a layer's inputs overflow.
         CompressionError: A target that cannot be met, or nothing to compress.
     """
     if (target_bytes is None) == (max_drop is None):

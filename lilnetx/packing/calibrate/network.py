@@ -14,6 +14,9 @@ from lilnetx.packing.calibrate.decoders import decoder_name, fit_decoders
 from lilnetx.packing.calibrate.problem import LayerProblem
 from lilnetx.packing.calibrate.statistics import LayerStatistics, weighted_nodes
 
+# With this share of the bits that weights take at most, they begin to depend on the price.
+_FINEST = 1 - 1e-4
+
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
@@ -62,8 +65,12 @@ class RoundedNetwork:
         return bits / self.weights
 
     def cost_for(self, bits: float) -> float:
-        """A price for which a weight will take about so many bits."""
+        """A price for which a weight will take about so many bits, or as many as it ever takes.
+
+        Integers are limited, so below some price nothing changes any more: none lower is given.
+        """
         low, high = -160.0, 80.0
+        bits = min(bits, _FINEST * self.estimated_bits(2.0**low))
         for _ in range(60):
             middle = (low + high) / 2
             low, high = (middle, high) if self.estimated_bits(2.0**middle) > bits else (low, middle)

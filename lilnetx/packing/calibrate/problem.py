@@ -17,6 +17,9 @@ from lilnetx.packing.side import shorten
 
 # Of the inputs' mean variance, added to each: what is not seen in the images may still occur.
 _DAMPING = 0.05
+# Moments are sums of float32: a variance below this share of a slice's squares may be nothing but
+# their rounding errors, of which no inverse can be made.
+_ROUNDING = 1e-4
 # Filters count for at least this share of their layer's mean, whatever the images say.
 _LEAST_IMPORTANCE = 0.01
 # Steps have so few significant bits that they take few in the file; a step that is off by an eighth
@@ -171,7 +174,7 @@ def _quadratics(
         moment = np.pad(statistics.moments[index], ((0, 0), (0, extra), (0, extra)))
         sums = np.pad(statistics.sums[:, first:last], ((0, 0), (0, extra)))
         moment, sums = _decoded_inputs(moment, sums, psi)
-        moment = _regular(moment, sums, statistics)
+        moment = _regular(moment, sums, statistics, length)
         slices = moment.shape[1] // length
         energy = np.diagonal(moment, axis1=1, axis2=2).mean(axis=0).reshape(slices, length)
         # Columns of much effect first, while there are many others to make up for them.
@@ -203,17 +206,25 @@ def _decoded_inputs(moment: Floats, sums: Floats, psi: Floats) -> tuple[Floats, 
     )
 
 
-def _regular(moment: Floats, sums: Floats, statistics: LayerStatistics) -> Floats:
+def _regular(moment: Floats, sums: Floats, statistics: LayerStatistics, length: int) -> Floats:
     """The moment with an inverse that a limited number of images can vouch for.
 
     Covariances shrink towards their diagonal by the share of their squares that chance alone would
     give (Chen et al. 2010, "oracle approximating shrinkage"), then get the damping.
+
+    Args:
+        moment: Shape ``(groups, N, N)``.
+        sums: Shape ``(groups, N)``.
+        statistics: Of the layer.
+        length: Columns of a slice, which a decoder mixes.
     """
     positions = max(statistics.positions, 1e-30)
     means = sums[:, :, None] * sums[:, None, :] / positions
     covariance = moment - means
     columns = sums.shape[1]
-    diagonal = np.maximum(np.diagonal(covariance, axis1=1, axis2=2), 0.0)
+    energy = np.diagonal(moment, axis1=1, axis2=2).reshape(len(sums), -1, length)
+    floor = np.repeat(_ROUNDING * np.maximum(energy.max(axis=2), 0), length, axis=1)
+    diagonal = np.maximum(np.diagonal(covariance, axis1=1, axis2=2), floor)
     deviations = np.sqrt(np.maximum(diagonal, 1e-30))
     correlation = covariance / deviations[:, :, None] / deviations[:, None, :]
     squares = (correlation**2).sum(axis=(1, 2))
@@ -223,7 +234,7 @@ def _regular(moment: Floats, sums: Floats, statistics: LayerStatistics) -> Float
     share = np.where(below > 0, np.clip(above / np.maximum(below, 1e-30), 0, 1), 0.0)
     at = np.arange(columns)
     regular = covariance * (1 - share)[:, None, None]
-    damping = np.maximum(_DAMPING * diagonal.mean(axis=1, keepdims=True), 1e-12)
+    damping = np.maximum(_DAMPING * diagonal.mean(axis=1, keepdims=True), np.maximum(floor, 1e-12))
     regular[:, at, at] = diagonal + damping
     shrunk: Floats = regular + means
     return shrunk

@@ -17,11 +17,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lilnetx.errors import CalibrationError
 from lilnetx.packing.calibrate.prices import Floats, LayerPrices
 
 # Columns whose effect on all later ones is applied at once, by a matrix product.
 _PANEL = 128
 _LARGEST = 32767
+# By these shares a moment's diagonal grows, one after the other, until it has a factor: where
+# inputs hardly vary, the rounding errors of thousands of columns may outweigh the damping.
+_GROWTH = (0.0, 1e-3, 1e-2, 1e-1, 1.0)
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,27 @@ def upper_factor(moment: Floats) -> Floats:
     """U of ``moment^-1 = U^T U``, upper triangular.
 
     Args:
-        moment: Positive definite, shape ``(groups, N, N)``.
+        moment: Positive definite but for rounding errors, finite, shape ``(groups, N, N)``.
+
+    Raises:
+        CalibrationError: It is no second moment of anything.
     """
-    # Factored from the last column up, H = R R^T with R upper triangular, and U is its inverse.
-    lower = np.linalg.cholesky(moment[:, ::-1, ::-1])
-    inverse: Floats = np.linalg.inv(lower[:, ::-1, ::-1])
-    return np.triu(inverse)
+    at = np.arange(moment.shape[1])
+    for share in _GROWTH:
+        if share:
+            moment = moment.copy()
+            moment[:, at, at] *= 1 + share
+        try:
+            # Factored from the last column up, H = R R^T with R upper triangular; U is its inverse.
+            lower = np.linalg.cholesky(moment[:, ::-1, ::-1])
+        except np.linalg.LinAlgError:
+            continue
+        inverse: Floats = np.linalg.inv(lower[:, ::-1, ::-1])
+        return np.triu(inverse)
+    raise CalibrationError(
+        "the second moments of a layer's inputs have no inverse; give other calibration images, "
+        "normalised as the network takes them"
+    )
 
 
 def round_columns(

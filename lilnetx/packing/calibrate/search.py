@@ -11,6 +11,9 @@ from lilnetx.packing.calibrate.network import Candidate, RoundedNetwork
 # A file between this share of the target and the target is near enough.
 _NEAR, _AIM = 0.985, 0.993
 _TRIES = 16
+# The shortest step while no file fits, or each one does, and the tries after which it doubles: so
+# all prices are within reach, also where the size hardly changes from one to the next.
+_STEP, _STEADY = 0.1, 3
 # More bits than this in a weight make no difference to float32 outputs.
 _MOST_BITS = 16.0
 _START_BITS = 5.0
@@ -64,7 +67,8 @@ def _next(
         return low + (high - low) * min(max(share, 0.05), 0.95)
     # Four times the price doubles the steps, which saves a bit of each weight.
     step = 2 * 8 * (sizes[at] - aim) / weights
-    step = math.copysign(min(max(abs(step), 0.1), 8.0), step)
+    least = _STEP * 2.0 ** max(0, len(sizes) - _STEADY)
+    step = math.copysign(max(min(abs(step), 8.0), least), step)
     return min(max(at + step, low), high)
 
 

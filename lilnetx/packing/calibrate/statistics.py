@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lilnetx.errors import CalibrationError
 from lilnetx.graph.ir import Conv2d, ConvTranspose2d, Graph, Linear, Node, Weighted
 from lilnetx.graph.slices import dense_slice_length
 from lilnetx.graph.to_torch import to_torch
@@ -101,6 +102,9 @@ def collect_moments(
         slice_1x1: Input channels of a slice of pointwise layers: no block ends within a slice.
         seed: Of the positions that are looked at.
         progress: Called with the share of the images done.
+
+    Raises:
+        CalibrationError: A layer's inputs are too large for their squares, or no numbers.
     """
     network = to_torch(graph)
     generator = torch.Generator().manual_seed(seed)
@@ -110,13 +114,19 @@ def collect_moments(
         layer = network.get_submodule(node.name)
         length = slice_length(node.op, slice_1x1)
         layer.register_forward_hook(_collector(node.name, node.op, length, found, generator))
-    with torch.no_grad():
+    # What overflows is found below.
+    with torch.no_grad(), np.errstate(over="ignore", invalid="ignore"):
         for done, batch in enumerate(batches(images), start=1):
             network(batch)
             progress(min(1.0, done * _BATCH / len(images)))
-    for statistics in found.values():
+    for name, statistics in found.items():
         for array in (*statistics.moments, statistics.sums):
             array /= len(images)
+            if not np.isfinite(array).all():
+                raise CalibrationError(
+                    f"layer {name!r}: the squares of its inputs over the calibration images are "
+                    "beyond float32; are the images normalised as the network takes them?"
+                )
         statistics.positions /= len(images)
     return found
 
