@@ -145,21 +145,15 @@ class CudaConvolution:
         return f"{form}__cuda", text
 
     def _fits(self, x: Tensor) -> bool:
-        conv = self._describe_call(x, x, None, "none")
+        """Whether form (b) has a tile for this input; there is no output yet, nor need for one."""
+        conv = self._describe_call(x, x.data_ptr(), None, "none")
         return _core.cuda_blocks_fit(conv, _PRECISIONS[x.dtype])
 
     def _run(self, form: str, x: Tensor, residual: Tensor | None, activation: str) -> Tensor:
-        op = self._op
-        height, width = (
-            conv_output(x.shape[2 + i], op.kernel[i], op.stride[i], op.padding[i], op.dilation[i])
-            for i in (0, 1)
-        )
-        out = torch.empty(
-            (x.shape[0], op.out_channels, height, width), dtype=x.dtype, device=x.device
-        )
+        out = torch.empty(self._out_shape(x), dtype=x.dtype, device=x.device)
         if residual is not None:
             residual = residual.contiguous()
-        conv = self._describe_call(x, out, residual, activation)
+        conv = self._describe_call(x, out.data_ptr(), residual, activation)
         if form == "gconv":
             _core.cuda_conv_lists(
                 conv,
@@ -184,9 +178,18 @@ class CudaConvolution:
         )
         return out
 
+    def _out_shape(self, x: Tensor) -> tuple[int, int, int, int]:
+        op = self._op
+        height, width = (
+            conv_output(x.shape[2 + i], op.kernel[i], op.stride[i], op.padding[i], op.dilation[i])
+            for i in (0, 1)
+        )
+        return x.shape[0], op.out_channels, height, width
+
     def _describe_call(
-        self, x: Tensor, out: Tensor, residual: Tensor | None, activation: str
+        self, x: Tensor, out: int, residual: Tensor | None, activation: str
     ) -> _core.CudaConv:
+        """The convolution for the extension; ``out`` is the output's address."""
         op = self._op
         n, c, h, w = x.shape
         return _core.CudaConv(
@@ -196,9 +199,9 @@ class CudaConvolution:
             groups=op.groups,
             window=(*op.kernel, *op.stride, *op.padding, *op.dilation),
             input=x.data_ptr(),
-            input_strides=_strides(x),
-            output=out.data_ptr(),
-            output_strides=_strides(out),
+            input_strides=_strides((n, c, h, w)),
+            output=out,
+            output_strides=_strides(self._out_shape(x)),
             residual=0 if residual is None else residual.data_ptr(),
             bias=0 if self._bias is None else self._bias.data_ptr(),
             activation=activation,
@@ -279,9 +282,9 @@ def _to(array: NDArray[np.generic], device: torch.device) -> Tensor:
     return torch.from_numpy(array.view(np.int32).copy()).to(device)
 
 
-def _strides(x: Tensor) -> tuple[int, int, int]:
+def _strides(shape: tuple[int, int, int, int]) -> tuple[int, int, int]:
     """Of images, channels and rows; those of axes of size 1 as if they were larger."""
-    _, channels, height, width = x.shape
+    _, channels, height, width = shape
     return channels * height * width, height * width, width
 
 

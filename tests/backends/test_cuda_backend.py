@@ -13,6 +13,7 @@ from cases import CASES, ConvCase, conv_graph
 from tolerances import LAYER
 
 from lilnetx.graph.activations import evaluate_activation
+from lilnetx.graph.shapes import conv_output
 from lilnetx.reference import run
 from lilnetx.runtime.fuse import ACTIVATIONS
 from lilnetx.runtime.packed import pack_weight, unpack_slices
@@ -29,6 +30,21 @@ def at(address, dtype, *shape):
     """The memory that a pointer points to."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     return np.frombuffer((ctypes.c_char * size).from_address(address), dtype).reshape(shape)
+
+
+def out_size(conv):
+    """Height and width of the output of a convolution as the extension is told of it."""
+    kh, kw, sh, sw, ph, pw, dh, dw = conv["window"]
+    height, width = conv["input_shape"][2:]
+    return conv_output(height, kh, sh, ph, dh), conv_output(width, kw, sw, pw, dw)
+
+
+def check_geometry(conv):
+    """Refuses what csrc/cuda/host.cu does."""
+    for name, (height, width) in (("input", conv["input_shape"][2:]), ("output", out_size(conv))):
+        if height > 1 and conv[f"{name}_strides"][2] < width:
+            raise ValueError("rows overlap, or a plane has 2^31 elements or more")
+        assert conv[name], "null"
 
 
 class FakeExtension:
@@ -65,6 +81,7 @@ class FakeExtension:
         return fields
 
     def cuda_blocks_fit(self, conv, precision):
+        check_geometry(conv)
         return self.fits
 
     @staticmethod
@@ -103,6 +120,7 @@ class FakeExtension:
         self._compute("blocks", conv, slices, **{name: made[name] for name in names})
 
     def _compute(self, form, conv, slices, *, slice_channels, filter_ptr, channel, values):
+        check_geometry(conv)
         self.calls.append(form)
         n, c, h, w = conv["input_shape"]
         kh, kw, *rest = conv["window"]
@@ -122,6 +140,7 @@ class FakeExtension:
             None, stride, padding, dilation, conv["groups"],
         ).numpy()  # fmt: skip
         shape = y.shape
+        assert shape[2:] == out_size(conv)
         assert conv["output_strides"] == (math.prod(shape[1:]), math.prod(shape[2:]), shape[3])
         if conv["bias"]:
             y = y + at(conv["bias"], np.float32, filters)[:, None, None]
@@ -137,6 +156,10 @@ SOME = [
     ConvCase(8, 40, (6, 5), (1, 1), g=4, residual=True, activation="relu"),
     ConvCase(6, 4, (9, 8), (3, 2), (2, 1), (1, 0), (1, 2), groups=2, bias=False, activation="silu"),
     ConvCase(5, 3, (4, 4), padding=(1, 1), density=0.0, residual=True),
+    # Outputs that are wider than the input.
+    ConvCase(8, 5, (4, 3), (1, 1), padding=(1, 1), g=4),
+    ConvCase(4, 6, (5, 4), padding=(2, 2), residual=True),
+    ConvCase(3, 4, (4, 6), (2, 2), padding=(1, 1)),
 ]
 
 
