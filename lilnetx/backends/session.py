@@ -160,7 +160,9 @@ class DeviceSession(Session):
             float32, shape ``(N, *output_shape)``; a tuple of them when there are several outputs.
 
         Raises:
-            InputError: An input is missing or has another shape or dtype.
+            InputError: An input is missing, has another shape or dtype, or is too large for the
+                kernels.
+            DeviceError: CUDA refused to start a kernel.
         """
         with self._running:
             outputs = self.run_on_device(*self._moved(inputs))

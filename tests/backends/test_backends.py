@@ -93,6 +93,18 @@ def test_why_cuda_has_no_device(status, error, monkeypatch):
         lilnetx.Session(SMALL, device="cuda")
 
 
+def test_a_gpu_that_does_not_answer(monkeypatch):
+    from lilnetx.backends import device
+
+    def broken():
+        raise RuntimeError("asking for the compute capability: unknown error")
+
+    fake_torch(monkeypatch)
+    monkeypatch.setattr(device, "_core", types.SimpleNamespace(cuda_status=broken))
+    with pytest.raises(errors.DeviceError, match=r"finding a GPU: asking for .*; look at the GPU"):
+        lilnetx.Session(SMALL, device="cuda")
+
+
 def test_cuda_needs_a_torch_that_has_it(monkeypatch):
     fake_torch(monkeypatch, cuda=None)
     extension(monkeypatch, "ready")
