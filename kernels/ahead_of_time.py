@@ -125,7 +125,7 @@ def _compile(
         if name in constants:
             signature[name] = "constexpr"
             continue
-        signature[name] = pointers.get(name, "i32")
+        signature[name] = pointers.get(name) or ("i64" if integers[name] >= 2**31 else "i32")
         if name in pointers or integers[name] % 16 == 0:
             attributes[(i,)] = [["tt.divisibility", 16]]
     target = (

@@ -34,6 +34,7 @@ def gathered_arguments(
     aligned = [value for name, value in strides.items() if not problem.flat or "row" not in name]
     if not problem.flat:
         aligned.append(inner)
+    most = max(problem.channels * strides["x_plane"], problem.filters * strides["out_plane"])
     integers = {
         "group_channels": problem.group_channels,
         "inner": inner,
@@ -54,6 +55,7 @@ def gathered_arguments(
         "ACTIVATION": activation,
         "FLAT": problem.flat,
         "ALIGN": math.gcd(16 // problem.item_bytes, problem.pixels * inner, *aligned),
+        "WIDE": most >= 2**31,
         "UNROLL": config.unroll,
         "BLOCK": config.block,
     }

@@ -8,6 +8,9 @@ multiply-add.
 The block runs over pixels and, where the batch is the innermost dimension, over images first: then
 neighbouring threads read neighbouring images under every tap, stride and dilation, and a thread's
 elements are one aligned load of 16 bytes. With planes of pixels that is so in pointwise layers.
+
+Offsets within a plane have 32 bits. Those of planes have 64 where a tensor holds 2**31 values, as a
+batch that lies innermost soon does; elsewhere that would cost pointwise layers time.
 """
 
 from __future__ import annotations
@@ -57,10 +60,12 @@ def gathered_kernel(  # type: ignore[no-untyped-def]
     # A power of two that divides pixels * inner and the strides that are used; unless FLAT, also
     # those of rows, and inner.
     ALIGN: tl.constexpr,
+    WIDE: tl.constexpr,  # whether planes lie so far from each other that offsets need 64 bits
     UNROLL: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """A block of outputs of one filter; the comments at the arguments say what they are."""
+    OFFSET: tl.constexpr = tl.int64 if WIDE else tl.int32
     filter_index = tl.program_id(1)
     image = tl.program_id(2).to(tl.int64)
     element = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -98,7 +103,7 @@ def gathered_kernel(  # type: ignore[no-untyped-def]
                 # A group's last slice may reach past the group's channels; those weights are zero,
                 # but what lies there need not be finite, or there at all.
                 mask = mask & (first % group_channels + c < group_channels)
-            plane = under + (first + c) * x_plane
+            plane = under + (first + c).to(OFFSET) * x_plane
             for i in tl.static_range(KH):
                 for j in tl.static_range(KW):
                     tap = plane + (i * DH * x_row + j * DW * inner)
@@ -107,7 +112,7 @@ def gathered_kernel(  # type: ignore[no-untyped-def]
 
     if HAS_BIAS:
         total += tl.load(bias + filter_index)
-    offset = image * out_image + filter_index * out_plane + target
+    offset = image * out_image + filter_index.to(OFFSET) * out_plane + target
     if HAS_RESIDUAL:
         total += tl.load(residual + offset, mask=inside, other=0.0).to(tl.float32)
     total = activate(total, ACTIVATION)

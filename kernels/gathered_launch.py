@@ -64,6 +64,11 @@ def gathered_conv(
         raise InputError(
             f"{outer} images of {problem.filters} filters: expected at most {MAX_GRID} of either"
         )
+    if not problem.gathered_fits(inner):
+        raise InputError(
+            f"a plane of {inner} images of {problem.size[0]}×{problem.size[1]} pixels, with its "
+            "padding, has too many values to count in 32 bits: use a smaller batch"
+        )
     out = _empty(x, (problem.images, problem.filters, *problem.out_size), batch_last)
     if out.numel() == 0:
         return out

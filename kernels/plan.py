@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lilnetx.errors import InputError
+
 from .configs import GatheredConfig, UnionConfig, gathered_configs, union_configs
 from .cost import BANDWIDTH_EFFICIENCY, Estimate, dense_cost, gathered_cost, union_cost
 from .devices import Device
@@ -79,12 +81,20 @@ def make_plan(
         forms: What may be chosen.
         layout: The input's order in memory, from which another one costs a copy; None for whatever
             a form needs.
+
+    Raises:
+        InputError: The batch is too large for what may be chosen.
     """
     found = [
         candidate
         for form in forms
         for candidate in candidates(problem, channels, device, form, precision)
     ]
+    if not found:
+        raise InputError(
+            f"{problem.images} images of {problem.size[0]}×{problem.size[1]} pixels are too many "
+            f"for the forms {', '.join(forms)}: use a smaller batch"
+        )
     copy = copy_us(problem, device)
 
     def total(candidate: Candidate) -> float:
@@ -106,7 +116,7 @@ def candidates(
     form: str,
     precision: str,
 ) -> list[Candidate]:
-    """All ways of one form."""
+    """All ways of one form; of some, none where the batch is too large for them."""
     if form == "dense":
         return [Candidate("dense", None, "planes", dense_cost(problem, device))]
     if form == "gathered":
@@ -115,11 +125,15 @@ def candidates(
             inner = problem.images if layout == "batch_last" else 1
             if layout == "batch_last" and problem.images % (16 // problem.item_bytes):
                 continue
+            if not problem.gathered_fits(inner):
+                continue
             found += [
                 Candidate("gathered", c, layout, gathered_cost(problem, c, device, inner))
                 for c in gathered_configs(problem, inner)
             ]
         return found
+    if not problem.union_fits:
+        return []
     run = run_lengths(problem.group_channels, problem.item_bytes)[0]
     by_width: dict[int, FilterBlocks] = {}
     found = []
@@ -158,7 +172,7 @@ def padded_union(blocks: FilterBlocks, multiple: int) -> int:
 def worth_measuring(found: list[Candidate]) -> list[Candidate]:
     """The pruning rule of tuning: close to the best prediction, and few of them."""
     found = sorted(found, key=lambda candidate: candidate.estimate.total)
-    limit = found[0].estimate.total * _WORTH_MEASURING
+    limit = found[0].estimate.total * _WORTH_MEASURING if found else 0.0
     return [c for c in found if c.estimate.total <= limit][:_MOST_MEASURED]
 
 

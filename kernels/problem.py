@@ -9,6 +9,9 @@ from lilnetx.errors import InputError
 Pair = tuple[int, int]
 
 ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+# Kernels count pixels in 32 bits, and past the last one up to the end of a block, which Triton
+# limits to 2**20.
+_MOST_PIXELS = 2**31 - 2**20
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,20 @@ class ConvProblem:
     def flat(self) -> bool:
         """Whether output pixel p reads input pixel p and no other."""
         return self.kernel == (1, 1) and self.stride == (1, 1) and self.padding == (0, 0)
+
+    def gathered_fits(self, inner: int) -> bool:
+        """Whether form (a) can count the values of a plane with its padding.
+
+        Args:
+            inner: Images that lie innermost; 1 for planes of pixels.
+        """
+        height, width = (self.size[i] + 2 * self.padding[i] for i in (0, 1))
+        return height * width * inner <= _MOST_PIXELS
+
+    @property
+    def union_fits(self) -> bool:
+        """Whether form (b) can count the output pixels of all images."""
+        return self.images * self.pixels <= _MOST_PIXELS
 
     def check(self) -> None:
         """InputError where the numbers describe no convolution."""

@@ -75,6 +75,11 @@ def union_conv(
     blocks = weights.order.shape[0]
     if blocks > MAX_GRID:
         raise InputError(f"{blocks} blocks of filters: expected at most {MAX_GRID}")
+    if not problem.union_fits:
+        raise InputError(
+            f"{problem.images} images of {problem.out_size[0]}×{problem.out_size[1]} pixels are "
+            "too many to count in 32 bits: use a smaller batch"
+        )
     shape = (problem.images, *problem.out_size, problem.filters)
     out = torch.empty(shape, dtype=x.dtype, device=x.device)
     if out.numel() == 0:

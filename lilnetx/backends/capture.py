@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,12 +13,16 @@ from torch import Tensor
 KEPT_GRAPHS = 4
 # Runs before recording, in which kernels are compiled and planned.
 _WARM_UP_RUNS = 3
+# Torch records all graphs of a process on one stream.
+_recording = threading.Lock()
 
 Outputs = tuple[Tensor, ...]
 
 
 class CapturedNetwork:
     """Runs a network on a GPU without the cost of starting its kernels one by one.
+
+    Calls share memory, so one must be over, and its outputs read, before the next begins.
 
     Args:
         run: The network.
@@ -58,7 +63,8 @@ class CapturedNetwork:
                 self._run(*held)
         self._cuda.current_stream().wait_stream(stream)
         graph = self._cuda.CUDAGraph()
-        with self._cuda.graph(graph):
+        # Other networks may run and allocate in other threads, which would else end the recording.
+        with _recording, self._cuda.graph(graph, capture_error_mode="thread_local"):
             outputs = self._run(*held)
         return graph, held, outputs
 

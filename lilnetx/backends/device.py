@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from lilnetx import _core
+from lilnetx.backends.cuda_errors import ask
 from lilnetx.errors import (
     BuiltWithoutCudaError,
     InputError,
@@ -40,6 +41,7 @@ def open_device(name: str) -> torch.device:
         BuiltWithoutCudaError: This lilnetx, or torch, was built without CUDA.
         NoDeviceError: The driver shows no GPU.
         UnsupportedArchitectureError: The GPU is too old.
+        DeviceError: CUDA refused to say what there is.
     """
     if name not in DEVICES[1:]:
         raise InputError(f"device={name!r}: expected one of {', '.join(map(repr, DEVICES))}")
@@ -81,7 +83,7 @@ def open_device(name: str) -> torch.device:
 
 def _require_extension() -> None:
     """Whether the extension's CUDA kernels can run, as they themselves see it."""
-    status, detail = _core.cuda_status()
+    status, detail = ask("finding a GPU", _core.cuda_status)
     text = f"device='cuda': {detail}"
     if status == "not built":
         raise BuiltWithoutCudaError(text)

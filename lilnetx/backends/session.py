@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ class DeviceSession(Session):
     """What ``Session(source, device=...)`` gives for a GPU; see :class:`lilnetx.Session`.
 
     The first run with a batch compiles and plans its kernels and records them in a CUDA graph.
+    Several threads may use a session; each waits until the one before has its results.
 
     Args:
         source: A ``.lnx`` file or a graph.
@@ -91,6 +93,9 @@ class DeviceSession(Session):
         run = self._device_network.run
         self._call = CapturedNetwork(run) if on_gpu else run
         self._tuned: set[tuple[torch.Size, ...]] = set()
+        # Runs share the memory of the graphs, inputs and outputs included: until its results are in
+        # the CPU's memory, a run must be the only one. Methods call each other with it held.
+        self._running = threading.RLock()
 
     @property
     def graph(self) -> Graph:
@@ -113,8 +118,9 @@ class DeviceSession(Session):
             torch.zeros((batch, *shape), dtype=self._dtype, device=self._torch_device)
             for shape in self._inputs.values()
         ]
-        self._ready(inputs)
-        return DevicePlan(self._device, self._device_network.plan(*inputs), batch)
+        with self._running:
+            self._ready(inputs)
+            return DevicePlan(self._device, self._device_network.plan(*inputs), batch)
 
     @property
     def isa(self) -> str:
@@ -156,22 +162,27 @@ class DeviceSession(Session):
             float32, shape ``(N, *output_shape)``; a tuple of them when there are several outputs.
 
         Raises:
-            InputError: An input is missing or has another shape or dtype.
+            InputError: An input is missing, has another shape or dtype, or is too large for the
+                kernels.
+            DeviceError: CUDA refused to start a kernel.
         """
-        outputs = self.run_on_device(*self._moved(inputs))
-        results = tuple(y.float().cpu().numpy() for y in outputs)
+        with self._running:
+            outputs = self.run_on_device(*self._moved(inputs))
+            results = tuple(y.float().cpu().numpy() for y in outputs)
         return results[0] if len(results) == 1 else results
 
     def run_on_device(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Runs the network on tensors of the device and of the session's dtype.
 
-        The results lie in memory that the next run with these shapes overwrites, and may not be
-        ready until the current stream is.
+        The results lie in memory that the next run with these shapes overwrites, also that of
+        another thread (:meth:`run` is for several threads), and may not be ready until the current
+        stream is.
         """
         if len(inputs[0]) == 0:
             return tuple(inputs[0].new_empty((0, *shape)) for shape in self._shapes_out)
-        self._ready(inputs)
-        return self._call(*inputs)
+        with self._running:
+            self._ready(inputs)
+            return self._call(*inputs)
 
     def profile(self, *inputs: Array | Mapping[str, Array], repeats: int = 20) -> list[ProfileRow]:
         """Times every step, started one by one: short ones show the time to start them.
@@ -183,12 +194,13 @@ class DeviceSession(Session):
         Returns:
             One row for each step of :meth:`plan_for` this batch.
         """
-        tensors = self._moved(inputs)
-        if len(tensors[0]) == 0 or repeats < 1:
-            raise InputError("a profile needs at least one image and one repeat")
-        steps = self.plan_for(len(tensors[0])).steps
-        marks = self._device_network.profile(tensors, repeats + 1, self._mark)[1:]
-        times = np.array([self._differences(run) for run in marks])
+        with self._running:
+            tensors = self._moved(inputs)
+            if len(tensors[0]) == 0 or repeats < 1:
+                raise InputError("a profile needs at least one image and one repeat")
+            steps = self.plan_for(len(tensors[0])).steps
+            marks = self._device_network.profile(tensors, repeats + 1, self._mark)[1:]
+            times = np.array([self._differences(run) for run in marks])
         return [
             ProfileRow(step.name, step.kernel, step.shape, step.density, float(ms))
             for step, ms in zip(steps, np.median(times, axis=0), strict=True)

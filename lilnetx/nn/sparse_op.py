@@ -206,7 +206,8 @@ def _layer(
             slices = GatheredSlices(
                 filter_ptr,
                 channel,
-                values.float(),
+                # Another tensor of the same memory: a layer that held its own key would never go.
+                values.detach().float(),
                 kernel,
                 1,
                 channels,

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import itertools
 import types
+import weakref
 from pathlib import Path
 
 import kernels_under_test
@@ -27,6 +28,7 @@ from lilnetx.errors import InputError  # noqa: E402
 from lilnetx.graph import ir  # noqa: E402
 from lilnetx.graph.ir import Add, Graph, Node  # noqa: E402
 from lilnetx.graph.to_torch import to_torch  # noqa: E402
+from lilnetx.nn.packed_slices import BUFFERS  # noqa: E402
 from lilnetx.packing.synth import synth  # noqa: E402
 from lilnetx.reference import run  # noqa: E402
 
@@ -308,3 +310,26 @@ def test_the_operator_by_triton():
     sparse.bias.zero_()
     sparse.packed_values.zero_()
     assert not by_triton(x, *buffers, sparse.bias, *window).any()
+
+
+@pytest.mark.parametrize("inference", [False, True])
+def test_the_operator_lets_go_of_layers(inference):
+    """What was packed before is freed, with what was planned for it."""
+    from lilnetx.nn import SparseConv2d
+    from lilnetx.nn.sparse_op import _layers, by_triton
+
+    kept = len(_layers)
+    old = []
+    with torch.inference_mode(inference), torch.no_grad():
+        sparse = SparseConv2d(4, 6, 1).eval()
+        x = torch.randn(1, 4, 2, 2)
+        for _ in range(3):
+            buffers = [getattr(sparse.pack_slices(), name) for name in BUFFERS]
+            by_triton(x, *buffers, sparse.bias, (1, 1), (1, 1), (0, 0), (1, 1), 1)
+            old += [weakref.ref(tensor) for tensor in (*buffers, _layers[buffers[2]][1])]
+            del buffers
+        assert len(_layers) == kept + 1
+        assert [reference() is None for reference in old] == [True] * 8 + [False] * 4
+        del sparse
+    assert len(_layers) == kept
+    assert all(reference() is None for reference in old)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_cuda import FakeCuda
 
 import lilnetx
 from lilnetx import errors
@@ -93,6 +93,18 @@ def test_why_cuda_has_no_device(status, error, monkeypatch):
         lilnetx.Session(SMALL, device="cuda")
 
 
+def test_a_gpu_that_does_not_answer(monkeypatch):
+    from lilnetx.backends import device
+
+    def broken():
+        raise RuntimeError("asking for the compute capability: unknown error")
+
+    fake_torch(monkeypatch)
+    monkeypatch.setattr(device, "_core", types.SimpleNamespace(cuda_status=broken))
+    with pytest.raises(errors.DeviceError, match=r"finding a GPU: asking for .*; look at the GPU"):
+        lilnetx.Session(SMALL, device="cuda")
+
+
 def test_cuda_needs_a_torch_that_has_it(monkeypatch):
     fake_torch(monkeypatch, cuda=None)
     extension(monkeypatch, "ready")
@@ -142,45 +154,6 @@ def test_unknown_devices_and_dtypes():
     assert lilnetx.Session(SMALL, device="cpu").isa in lilnetx.runtime.available_isas()
 
 
-class FakeCuda:
-    """Stands for torch.cuda: a graph records by remembering the run under way when it was made."""
-
-    def __init__(self):
-        self.recording = None
-        self.graphs = []
-
-    class Stream:
-        def wait_stream(self, other):
-            assert isinstance(other, FakeCuda.Stream)
-
-    def current_stream(self):
-        return self.Stream()
-
-    def stream(self, stream):
-        return contextlib.nullcontext()
-
-    def CUDAGraph(self):  # noqa: N802
-        graph = types.SimpleNamespace(runs=[], replayed=0)
-
-        def replay():
-            graph.replayed += 1
-            for again in graph.runs:
-                again()
-
-        graph.replay = replay
-        self.graphs.append(graph)
-        return graph
-
-    def graph(self, graph):
-        @contextlib.contextmanager
-        def record():
-            self.recording = graph
-            yield
-            self.recording = None
-
-        return record()
-
-
 def test_graphs_are_recorded_once_a_shape_and_replayed():
     torch = pytest.importorskip("torch", reason="torch is not installed")
     from lilnetx.backends.capture import KEPT_GRAPHS, CapturedNetwork
@@ -194,9 +167,7 @@ def test_graphs_are_recorded_once_a_shape_and_replayed():
             torch.add(x, y, out=out)
 
         calls.append(x.shape)
-        compute()
-        if cuda.recording:
-            cuda.recording.runs.append(compute)
+        cuda.start(compute)
         return (out,)
 
     network = CapturedNetwork(run, cuda)

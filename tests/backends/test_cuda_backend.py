@@ -12,7 +12,10 @@ import pytest
 from cases import CASES, ConvCase, conv_graph
 from tolerances import LAYER
 
+import lilnetx
+from lilnetx.errors import DeviceError, InputError
 from lilnetx.graph.activations import evaluate_activation
+from lilnetx.graph.shapes import conv_output
 from lilnetx.reference import run
 from lilnetx.runtime.fuse import ACTIVATIONS
 from lilnetx.runtime.packed import pack_weight, unpack_slices
@@ -20,7 +23,7 @@ from lilnetx.runtime.packed import pack_weight, unpack_slices
 torch = pytest.importorskip("torch", reason="torch is not installed: devices need it")
 kernels_under_test.load()
 
-from lilnetx.backends import cuda  # noqa: E402
+from lilnetx.backends import cuda, cuda_weights  # noqa: E402
 
 OPS = {name: op for op, name in ACTIVATIONS.items()}
 
@@ -29,6 +32,23 @@ def at(address, dtype, *shape):
     """The memory that a pointer points to."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     return np.frombuffer((ctypes.c_char * size).from_address(address), dtype).reshape(shape)
+
+
+def out_size(conv):
+    """Height and width of the output of a convolution as the extension is told of it."""
+    kh, kw, sh, sw, ph, pw, dh, dw = conv["window"]
+    height, width = conv["input_shape"][2:]
+    return conv_output(height, kh, sh, ph, dh), conv_output(width, kw, sw, pw, dw)
+
+
+def check_geometry(conv):
+    """Refuses what csrc/cuda/host.cu does."""
+    for name, (height, width) in (("input", conv["input_shape"][2:]), ("output", out_size(conv))):
+        if height > 1 and conv[f"{name}_strides"][2] < width:
+            raise ValueError("rows overlap, or a plane has 2^31 elements or more")
+        assert conv[name], "null"
+        if conv["input_shape"][0] * height * width > 2**30:
+            raise ValueError("more than 2^30 pixels in all images")
 
 
 class FakeExtension:
@@ -65,6 +85,7 @@ class FakeExtension:
         return fields
 
     def cuda_blocks_fit(self, conv, precision):
+        check_geometry(conv)
         return self.fits
 
     @staticmethod
@@ -103,6 +124,7 @@ class FakeExtension:
         self._compute("blocks", conv, slices, **{name: made[name] for name in names})
 
     def _compute(self, form, conv, slices, *, slice_channels, filter_ptr, channel, values):
+        check_geometry(conv)
         self.calls.append(form)
         n, c, h, w = conv["input_shape"]
         kh, kw, *rest = conv["window"]
@@ -122,6 +144,7 @@ class FakeExtension:
             None, stride, padding, dilation, conv["groups"],
         ).numpy()  # fmt: skip
         shape = y.shape
+        assert shape[2:] == out_size(conv)
         assert conv["output_strides"] == (math.prod(shape[1:]), math.prod(shape[2:]), shape[3])
         if conv["bias"]:
             y = y + at(conv["bias"], np.float32, filters)[:, None, None]
@@ -132,11 +155,22 @@ class FakeExtension:
         at(conv["output"], np.float32, *shape)[:] = y
 
 
+def use(extension, monkeypatch):
+    """Puts an extension in the place of the built one, and a GPU beside it."""
+    for module in (cuda, cuda_weights):
+        monkeypatch.setattr(module, "_core", extension)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (8, 0))
+
+
 SOME = [
     CASES[0],
     ConvCase(8, 40, (6, 5), (1, 1), g=4, residual=True, activation="relu"),
     ConvCase(6, 4, (9, 8), (3, 2), (2, 1), (1, 0), (1, 2), groups=2, bias=False, activation="silu"),
     ConvCase(5, 3, (4, 4), padding=(1, 1), density=0.0, residual=True),
+    # Outputs that are wider than the input.
+    ConvCase(8, 5, (4, 3), (1, 1), padding=(1, 1), g=4),
+    ConvCase(4, 6, (5, 4), padding=(2, 2), residual=True),
+    ConvCase(3, 4, (4, 6), (2, 2), padding=(1, 1)),
 ]
 
 
@@ -144,8 +178,7 @@ SOME = [
 @pytest.mark.parametrize("case", SOME, ids=str)
 def test_a_layer(case, form, monkeypatch):
     extension = FakeExtension()
-    monkeypatch.setattr(cuda, "_core", extension)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (8, 0))
+    use(extension, monkeypatch)
     graph = conv_graph(case)
     x = np.random.default_rng(0).standard_normal((2, *graph.input_shape), dtype=np.float32)
     node = graph.node("conv")
@@ -172,14 +205,18 @@ def test_a_layer(case, form, monkeypatch):
     assert "us" in reason
 
 
-def test_windows_that_do_not_fit_take_lists(monkeypatch):
-    monkeypatch.setattr(cuda, "_core", FakeExtension(fits=False))
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (9, 0))
+def small_layer(extension, monkeypatch, form=None):
+    """The first case of the table, and an input for it."""
+    use(extension, monkeypatch)
     graph = conv_graph(CASES[0])
     node = graph.node("conv")
     slices = unpack_slices(pack_weight(graph, node), node.scale)
-    layer = cuda.CudaConvolution(node.op, slices, None, torch.device("cpu"), form="uconv")
-    x = torch.zeros(1, *graph.input_shape)
+    layer = cuda.CudaConvolution(node.op, slices, None, torch.device("cpu"), form=form)
+    return layer, torch.ones(1, *graph.input_shape)
+
+
+def test_windows_that_do_not_fit_take_lists(monkeypatch):
+    layer, x = small_layer(FakeExtension(fits=False), monkeypatch, form="uconv")
     assert layer.describe(x, False) == (
         "gconv__cuda",
         "the window is too large for form (b)",
@@ -189,8 +226,7 @@ def test_windows_that_do_not_fit_take_lists(monkeypatch):
 
 
 def test_weights_that_are_floats_go_to_the_device_as_they_are(monkeypatch):
-    monkeypatch.setattr(cuda, "_core", FakeExtension())
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (8, 0))
+    use(FakeExtension(), monkeypatch)
     graph = conv_graph(CASES[0])
     node = graph.node("conv")
     packed = unpack_slices(pack_weight(graph, node), node.scale)
@@ -203,3 +239,44 @@ def test_weights_that_are_floats_go_to_the_device_as_they_are(monkeypatch):
     ]
     assert cuda._core.decoded == 1
     assert torch.equal(*outputs)
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected", "message"),
+    [
+        (ValueError, InputError, r"cannot do a 3x3 convolution of \d+ to \d+ channels: bad; use"),
+        (RuntimeError, DeviceError, r"failed at a 3x3 convolution of .* channels: bad; look at"),
+    ],
+)
+@pytest.mark.parametrize(
+    "name",
+    ["cuda_decode", "cuda_blocks_fit", "cuda_conv_lists", "cuda_arrange", "cuda_conv_blocks"],
+)
+def test_what_the_extension_refuses(name, raised, expected, message, monkeypatch):
+    extension = FakeExtension()
+
+    def refuse(*_, **__):
+        raise raised("bad")
+
+    monkeypatch.setattr(extension, name, refuse)
+    form = "gconv" if name == "cuda_conv_lists" else "uconv"
+
+    def run():
+        layer, x = small_layer(extension, monkeypatch, form)
+        layer(x, None, "none")
+
+    with pytest.raises(expected, match=message):
+        run()
+
+
+def test_too_many_pixels(monkeypatch):
+    layer, x = small_layer(FakeExtension(), monkeypatch)
+    many = x[:, :, :1, :1].expand(5, -1, 2**14, 2**14)  # takes no memory
+    with pytest.raises(InputError, match=r"more than 2\^30 pixels.*; use a smaller batch"):
+        layer.describe(many, False)
+
+
+@pytest.mark.skipif(lilnetx._core.cuda_built, reason="this build has CUDA kernels")
+def test_a_build_without_kernels(monkeypatch):
+    with pytest.raises(DeviceError, match="has no CUDA kernels"):
+        small_layer(lilnetx._core, monkeypatch)

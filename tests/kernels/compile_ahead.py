@@ -21,6 +21,7 @@ VARIANTS = [
     (64, 128, 28, 128, 3, 1, "float32", "gathered"),
     (64, 128, 28, 128, 3, 1, "float16", "gathered"),
     (1, 256, 56, 64, 1, 4, "float32", "gathered"),
+    (1024, 64, 224, 64, 3, 1, "float16", "gathered"),  # not ResNet-50: offsets of 64 bits
     (64, 128, 28, 128, 3, 1, "float32", "union"),
     (1, 128, 28, 128, 3, 1, "float16", "union"),
     (64, 1024, 14, 256, 1, 4, "bfloat16", "union"),

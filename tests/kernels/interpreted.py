@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import mmap
+
 import kernels_under_test
 import numpy as np
 import pytest
@@ -12,7 +15,10 @@ from torch.nn import functional
 from lilnetx.errors import InputError
 
 KERNELS = kernels_under_test.load()
+ARGUMENTS = kernels_under_test.submodule("arguments")
 CONFIGS = kernels_under_test.submodule("configs")
+KERNEL = kernels_under_test.submodule("gathered_kernel")
+PROBLEM = kernels_under_test.submodule("problem")
 UNIONS = kernels_under_test.submodule("unions")
 LAUNCH = kernels_under_test.submodule("gathered_launch")
 SPARSE = kernels_under_test.submodule("sparse_conv")
@@ -33,6 +39,8 @@ CASES = [
     (3, 2, (5, 6), {"images": 0}),
     (8, 17, (5, 5), {"kernel": (1, 1), "images": 8}),
 ]
+# Memory that is only promised, and may be more than there is (Linux; Python names it from 3.13 on).
+NORESERVE = 0x4000
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 
 
@@ -276,3 +284,63 @@ def test_packed_slices_are_the_weight(more):
     assert (packed.channels_read() >= expected).all()
     if "slice_channels" not in more:
         assert (packed.channels_read() == expected).all()
+
+
+def far_apart(step):
+    """float16 tensors of shape (8,) whose addresses lie so many elements apart; all zeros."""
+    # As much lies before the first one, where offsets that are cut to 32 bits would point to.
+    half = 2 * 2 * step
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NORESERVE
+    memory = mmap.mmap(-1, 2 * half + mmap.PAGESIZE, flags=flags)
+    return [
+        torch.frombuffer(memory, dtype=torch.float16, count=8, offset=half + 2 * step * i)
+        for i in range(3)
+    ]
+
+
+def test_planes_further_apart_than_32_bits_count():
+    """As with a batch of 2**30 values a plane; memory that nothing touches costs nothing."""
+    step = 2**30
+    x, out = far_apart(step), far_apart(step)
+    for i, plane in enumerate(x):
+        plane[:] = torch.arange(8.0) + 10 * i
+    weight = torch.tensor([[0, 0, 1.0], [0, 1, 0], [1, 0, 1]])
+    packed = KERNELS.gather_slices(weight[..., None, None])
+    problem = PROBLEM.ConvProblem(8, 3, (1, 1), 3, (1, 1), slices=4, dtype="float16")
+    integers, constants = ARGUMENTS.gathered_arguments(
+        problem, CONFIGS.GatheredConfig(32, 1, 1), 8, has_bias=False, activation="none"
+    )
+    integers |= {"x_plane": step, "out_plane": step}
+    constants["WIDE"] = True
+    KERNEL.gathered_kernel[(1, 3, 1)](
+        x[0], packed.filter_ptr, packed.channel, packed.values, out[0], out[0], out[0],
+        **integers, **constants,
+    )  # fmt: skip
+    expected = [x[2], x[1], x[0] + x[2]]
+    for actual, plane in zip(out, expected, strict=True):
+        assert actual.tolist() == plane.tolist()
+
+
+@pytest.mark.parametrize(
+    ("form", "shape", "message"),
+    [
+        ("gathered", (2**16, 3, 2**8, 2**7), "a plane of 65536 images of 256×128 pixels"),
+        ("union", (2**17, 3, 2**8 + 2, 2**7 + 2), "131072 images of 256×128 pixels are too many"),
+    ],
+)
+def test_batches_too_large_to_count(form, shape, message):
+    """Of shapes alone: tensors without memory."""
+    n, c, h, w = shape
+    slices = SLICES.to("meta")
+    if form == "gathered":
+        x = torch.empty(c, h, w, n, device="meta").permute(3, 0, 1, 2)
+        with pytest.raises(InputError, match=f"{message}.*use a smaller batch"):
+            KERNELS.gathered_conv(x, slices, padding=1)
+        return
+    blocks = UNIONS.make_blocks(SLICES.channels_read(), 1, 16, 1)
+    weights = KERNELS.union_weights(SLICES, blocks, 16, torch.float32)
+    moved = {name: getattr(weights, name).to("meta") for name in ("weights", "order")}
+    config = CONFIGS.UnionConfig(16, 16, 16, 1, 2)
+    x = torch.empty(shape, device="meta")
+    with pytest.raises(InputError, match=f"{message}.*use a smaller batch"):
+        KERNELS.union_conv(x, slices, dataclasses.replace(weights, **moved), config)

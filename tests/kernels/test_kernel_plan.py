@@ -11,6 +11,7 @@ import pytest
 
 from lilnetx.errors import InputError
 
+ARGUMENTS = kernels_under_test.submodule("arguments")
 CONFIGS = kernels_under_test.submodule("configs")
 COST = kernels_under_test.submodule("cost")
 DEVICES = kernels_under_test.submodule("devices")
@@ -193,3 +194,44 @@ def test_empty_layers_have_a_plan():
     for form in PLAN.FORMS:
         estimate = PLAN.make_plan(problem, reads, DEVICES.A100, forms=(form,)).chosen.estimate
         assert math.isfinite(estimate.total)
+
+
+@pytest.mark.parametrize(
+    ("size", "images", "forms"),
+    [
+        (224, 2**15, {"gathered planes", "gathered batch_last", "union channels_last"}),
+        (224, 2**16, {"gathered planes", "dense planes"}),
+    ],
+)
+def test_batches_too_large_to_count(size, images, forms):
+    """2**31 pixels are in 42,800 images of 224x224."""
+    problem, reads = layer(images, channels=1, size=size, filters=16, density=1.0)
+    found = {
+        f"{candidate.form} {candidate.layout}"
+        for form in PLAN.FORMS
+        for candidate in PLAN.candidates(problem, reads, DEVICES.A100, form, "tf32x3")
+    }
+    assert found == forms | {"dense planes"}
+    plan = PLAN.make_plan(problem, reads, DEVICES.A100)
+    assert {f"{c.form} {c.layout}" for c in (plan.chosen, *plan.others)} <= found
+    assert PLAN.worth_measuring([]) == []
+    if "union channels_last" not in forms:
+        with pytest.raises(InputError, match="too many for the forms union: use a smaller batch"):
+            PLAN.make_plan(problem, reads, DEVICES.A100, forms=("union",))
+
+
+def test_wide_offsets_are_for_many_values_only():
+    """64 bits where the input with its padding, or the output, holds 2**31 values."""
+    config = CONFIGS.GatheredConfig(256, 1, 1)
+
+    def wide(images, channels=4, filters=4, inner=None):
+        problem, _ = layer(images, channels, 62, filters)
+        _, constants = ARGUMENTS.gathered_arguments(
+            problem, config, inner or images, has_bias=False, activation="none"
+        )
+        return constants["WIDE"]
+
+    assert not wide(2**16, channels=7)
+    assert wide(2**16, channels=8)  # 64x64 pixels with their padding
+    assert wide(2**16, filters=9)
+    assert not wide(2**16, channels=8, inner=1)
