@@ -71,7 +71,7 @@ def render() -> str:
         f"({engines}; Python {versions['python']}). All networks but ResNet-20 have random "
         "weights, with 81 % of the slices of each layer zero (not of the first and the last layer, "
         "nor of depthwise ones): for timing only. The dense ResNet-20 is trained by the same loop "
-        "(`--dense`), one seed each. Command: `make bench`; "
+        "(`--dense`), and the other started from it: one seed. Command: `make bench`; "
         "[`benchmarks`](benchmarks/README.md) says what each figure means, and "
         "[`benchmarks/results`](benchmarks/results) has all of them with their spreads.",
         "",

@@ -51,7 +51,8 @@ class TrainConfig:
         image_size: Height and width in pixels that images of a folder are brought to.
         crop_area: Smallest share of an image of a folder that a random crop takes.
         validation: Training images held out for choices.
-        train_images: Use only so many of the others, for quick tries; 0 for all.
+        train_images: Use only so many of the others, from all over the data set, for quick tries;
+            0 for all.
         precision: ``fp32``, or ``bf16`` for convolutions in bfloat16 (autocast), which is faster
             on processors that have it; latents, batch norm and the final figures stay float32.
         dense: Train the network without compression, as a baseline.

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lilnetx.data import ImageDataset
+from lilnetx.data import ImageDataset, spread
 from lilnetx.errors import UsageError
 from lilnetx.train.augment import augment
 from lilnetx.train.config import TrainConfig
@@ -51,7 +51,7 @@ class Batches:
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
-        index = some_images(config, index)
+        index = spread(index, config.train_images or len(index))
         self._config, self._rank, self._ranks = config, rank, ranks
         self._images = torch.from_numpy(data.train_images[index])
         self._labels = torch.from_numpy(data.train_labels[index])
@@ -75,17 +75,6 @@ class Batches:
             inputs = (images[share].float() / 255.0 - self._mean) / self._std
             labels = self._labels[index][share]
             yield Batch(channels_last(inputs), labels, len(labels) * ranks / len(index))
-
-
-def some_images(config: TrainConfig, index: NDArray[np.int64]) -> NDArray[np.int64]:
-    """As many of the training images as the configuration asks for, drawn by its seed.
-
-    Not the first ones: those of a folder are in the order of their classes.
-    """
-    if not config.train_images or config.train_images >= len(index):
-        return index
-    rng = np.random.default_rng([config.seed, 0x50BE])
-    return np.sort(rng.choice(index, config.train_images, replace=False))
 
 
 def count_steps(images: int, batch_size: int, ranks: int) -> int:

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lilnetx.data import ImageDataset, normalise
+from lilnetx.data import ImageDataset, normalise, spread
 from lilnetx.data.folder import FolderImages
 from lilnetx.train.config import TrainConfig
-from lilnetx.train.feed import Batch, count_steps, epoch_seed, some_images
+from lilnetx.train.feed import Batch, count_steps, epoch_seed
 from lilnetx.train.precision import channels_last
 
 # Batches that are made ready while a step runs.
@@ -39,7 +39,8 @@ class FolderBatches:
         ranks: int = 1,
     ) -> None:
         self._config, self._data, self._images = config, data, images
-        self._index, self._rank, self._ranks = some_images(config, index), rank, ranks
+        self._index = spread(index, config.train_images or len(index))
+        self._rank, self._ranks = rank, ranks
         self.steps = count_steps(len(self._index), config.batch_size, ranks)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:

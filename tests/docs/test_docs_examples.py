@@ -21,6 +21,9 @@ NOT_RUN = {
     ("training.md", "lilnetx train resnet18 --data folder --data-root imagenet \\"): (
         "wants ImageNet: test_image_folder.py and test_state_dict.py run it on little images"
     ),
+    ("training.md", "lilnetx train resnet18 --data folder --data-root pictures --dense \\"): (
+        "wants a folder of images and weights: the same tests run both kinds on little images"
+    ),
     ("training.md", "import lightning"): (
         "wants Lightning: tests/train/test_lightning.py runs it where that is installed"
     ),
