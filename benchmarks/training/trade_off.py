@@ -44,9 +44,6 @@ TUNED = {
 }
 # For accuracy: what a long run can afford; not with --epochs, and not trimmed.
 PATIENT = {"ours-1": {"learning_rate": 0.003, "macs_settled": 0.45}}
-# MobileNetV2's slices are mostly single latents, which the rate alone moves: no target, but rates.
-# Slices of its depthwise layers, and of four channels where there are such, weigh as much.
-POINTWISE_RATES = {"ours-1": 0.25, "ours-2": 0.5, "ours-3": 1.0, "ours-4": 2.0}
 # Of ours-2: each at its rate and computation, but for those without slices.
 ABLATIONS: dict[str, dict[str, Any]] = {
     "rate-only": {"slices": 0.0, "target_macs": 0},
@@ -61,7 +58,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "scratch": {"start": "", "distill": 0.0, "epochs": 30, "learning_rate": 0.0015},
 }
 PRUNED = {"pruned-70": 0.7, "pruned-80": 0.8, "pruned-90": 0.9}
-PRUNED_EPOCHS = 10
+# As ours, but for the first of its rows.
+PRUNED_EPOCHS = 12
 
 
 def make_cell(row: str, seed: int, args: argparse.Namespace, data: Any) -> list[dict[str, Any]]:
@@ -83,9 +81,6 @@ def make_cell(row: str, seed: int, args: argparse.Namespace, data: Any) -> list[
     trimmed = args.trim
     if row in PATIENT and not args.epochs:
         tuned, trimmed = replace(tuned, **PATIENT[row]), 0.0
-    if args.network == "mobilenet_v2":
-        rate = POINTWISE_RATES.get(row.removesuffix("-g4"), 1.0)
-        tuned = replace(tuned, rate=rate, slices=rate, target_macs=0, latent_width=3.0)
     if row == "dense":
         return [cells.dense(baseline, data, home / "dense")]
     if row == "nncodec":
@@ -113,14 +108,17 @@ def render(path: Path) -> str:
         lines += [
             f"## {network}",
             "",
-            "| row | seeds | top-1 % | bytes | 3x3 slices zero % | multiply-adds left % |",
-            "|---|--:|--:|--:|--:|--:|",
+            "| row | seeds | epochs | top-1 % | bytes | 3x3 slices zero % | multiply-adds left % |",
+            "|---|--:|--:|--:|--:|--:|--:|",
         ]
         for row in dict.fromkeys(r["row"] for r in mine):
             cells = [r for r in mine if r["row"] == row]
             if row == "nncodec":
                 cells = best_of_nncodec(cells, mine)
+            elif len({(c["setting"], c["epochs"]) for c in cells}) > 1:
+                raise SystemExit(f"{row}: its seeds have different settings, so they have no mean")
             shown = [
+                " or ".join(dict.fromkeys(c["epochs"] or "–" for c in cells)),
                 *(spread([100 * float(c["test_top1"]) for c in cells], 2),),
                 *(spread([float(c["bytes"]) for c in cells], 0),),
                 *(spread([100 * float(c["zero_3x3"]) for c in cells], 1),),
