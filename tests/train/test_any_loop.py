@@ -161,6 +161,22 @@ def test_reduced_precision_and_layout(variant):
     assert losses[-1] < 0.6 * losses[0]
 
 
+def test_a_gradient_scaler_leaves_the_gradients_as_they_are():
+    images, labels = quarters()
+    gradients = []
+    for scaled in (False, True):
+        model = classifier()
+        handle = lilnetx.compress(model)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        scaler = torch.amp.GradScaler("cpu", enabled=scaled, init_scale=1024.0)
+        loss = functional.cross_entropy(model(images), labels) + handle.penalty()
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
+        gradients.append([p.grad for p in model.parameters()])
+    for plain, unscaled in zip(*gradients, strict=True):
+        torch.testing.assert_close(unscaled, plain, rtol=1e-5, atol=1e-9)
+
+
 def test_accumulated_gradients_are_those_of_the_whole_batch():
     images, labels = quarters()
     gradients = []

@@ -254,6 +254,16 @@ def test_the_density_follows_the_latents_whatever_the_rate_weighs():
     torch.testing.assert_close(gradients[0][1], gradients[1][1])
 
 
+def test_the_sampled_rate_is_the_mean_rate_on_average():
+    model = make_network()
+    handle = lilnetx.compress(model, Objective(slices=0.0))
+    mean = handle.penalty().item()
+    handle.objective = Objective(slices=0.0, sampled_noise=True)
+    drawn = [handle.penalty().item() for _ in range(200)]
+    assert len(set(drawn)) > 100
+    assert sum(drawn) / len(drawn) == pytest.approx(mean, rel=2e-3)
+
+
 def test_single_latents_are_left_to_the_rate_unless_they_are_to_count():
     model = make_network()
     handle = lilnetx.compress(model, Objective(rate=0.0, slices=1.0, cost_weighted=False))

@@ -81,6 +81,27 @@ def test_an_interrupted_run_resumes_to_the_same_bits(whole_run, tmp_path, monkey
     assert resumed.result == whole_run[0].result
 
 
+def test_a_run_in_reduced_precision_resumes_to_the_same_bits(tmp_path, monkeypatch):
+    config = dataclasses.replace(CONFIG, epochs=2, precision="bf16", sampled_noise=True)
+    whole = loop.train(config, DATA, tmp_path / "whole", progress=False)
+    assert all(p.dtype == torch.float32 for p in whole.model.parameters())
+    plain = loop.train(
+        dataclasses.replace(config, precision="fp32"), DATA, tmp_path / "plain", progress=False
+    )
+    assert plain.result["bits"] != whole.result["bits"]
+    saved = loop.save_checkpoint
+
+    def save_then_die(*state):
+        saved(*state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "save_checkpoint", save_then_die)
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(config, DATA, tmp_path / "run", progress=False)
+    monkeypatch.setattr(loop, "save_checkpoint", saved)
+    assert_same_weights(loop.train(config, DATA, tmp_path / "run").model, whole.model)
+
+
 def test_a_finished_run_is_not_trained_further(whole_run):
     trained, folder = whole_run
     again = loop.train(CONFIG, DATA, folder, progress=False)
