@@ -23,7 +23,7 @@ from lilnetx.errors import InputError
 from lilnetx.graph.ir import Conv2d, DenseWeight, Graph, Node
 from lilnetx.graph.shapes import conv_output
 from lilnetx.nn.packed_slices import BUFFERS, pack_slices_of
-from lilnetx.nn.sparse_op import runs_on_gpu, sparse_conv2d
+from lilnetx.nn.sparse_op import runs_on_gpu, same_bits, sparse_conv2d
 from lilnetx.runtime.session import Session
 
 # Input sizes whose plans are kept at once.
@@ -264,7 +264,7 @@ class SparseConv2d(nn.Conv2d):
         current = [p.detach().contiguous().numpy() for p in self._parameters_used()]
         threads = torch.get_num_threads()
         with self._lock:
-            if threads != self._planned_threads or not _same_bits(current, self._packed):
+            if threads != self._planned_threads or not same_bits(current, self._packed):
                 self._sessions.clear()
                 self._planned_threads = threads
                 self._packed = [values.copy() for values in current]
@@ -353,13 +353,4 @@ def _is_observed() -> bool:
         or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         or torch._C._len_torch_dispatch_stack() > 0
         or forward_ad._current_level >= 0
-    )
-
-
-def _same_bits(one: list[NDArray[np.float32]], other: list[NDArray[np.float32]]) -> bool:
-    """Whether arrays are the same, NaNs and signs of zeros included."""
-    return len(one) == len(other) and all(
-        # As integers, numpy compares some three times as fast as torch.equal does.
-        np.array_equal(a.view(np.int32), b.view(np.int32))
-        for a, b in zip(one, other, strict=True)
     )

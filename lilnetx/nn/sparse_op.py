@@ -163,7 +163,7 @@ def _session(key: tuple[Any, ...], arrays: list[NDArray[Any]]) -> Session:
     # Two layers of one shape differ in their slices, which a sum of them tells quickly.
     key = (*key, *(zlib.crc32(array.data) for array in arrays))
     found = _sessions.pop(key, None)
-    if found is None or not all(map(_same_bits, found[0], arrays)):
+    if found is None or not same_bits(found[0], arrays):
         while len(_sessions) >= _KEPT_PLANS:
             del _sessions[next(iter(_sessions))]
         found = ([array.copy() for array in arrays], _make_session(key, arrays))
@@ -230,8 +230,13 @@ def _version(tensor: Tensor) -> int:
     return -1 if tensor.is_inference() else tensor._version
 
 
-def _same_bits(one: NDArray[Any], other: NDArray[Any]) -> bool:
-    return np.array_equal(one.view(np.int32), other.view(np.int32))
+def same_bits(one: Sequence[NDArray[Any]], other: Sequence[NDArray[Any]]) -> bool:
+    """Whether arrays of 32-bit values are the same, NaNs and signs of zeros included."""
+    return len(one) == len(other) and all(
+        # As integers, numpy compares some three times as fast as torch.equal does.
+        np.array_equal(a.view(np.int32), b.view(np.int32))
+        for a, b in zip(one, other, strict=True)
+    )
 
 
-__all__ = ["NAME", "by_triton", "runs_on_gpu", "sparse_conv2d"]
+__all__ = ["NAME", "by_triton", "runs_on_gpu", "same_bits", "sparse_conv2d"]
